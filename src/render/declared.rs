@@ -19,8 +19,9 @@ use crate::domain::{Invalid, yaml};
 #[derive(Debug, Clone)]
 pub(super) struct Declaration {
     pub(super) file: String,
-    /// The file's text.
+    /// The file's text, or that of the object if an ApplicationSet makes it.
     pub(super) text: String,
+    pub(super) is_made: bool,
     pub(super) build: Build,
     /// Whether Flux reads it.
     by_flux: bool,
@@ -44,7 +45,15 @@ pub(super) fn declared(
     let Some(text) = text else {
         return Ok(None);
     };
-    let Some(object) = written.find(&text)? else {
+    let object = match written.made_by {
+        Some(_) => {
+            let objects = tree.objects();
+            let objects = objects.map_err(|error| Invalid(format!("{file}: {error}")))?;
+            objects.made(written)?.cloned()
+        }
+        None => written.find(&text)?,
+    };
+    let Some(object) = object else {
         return Ok(None);
     };
     let build = written.build(&object)?;
@@ -69,7 +78,12 @@ pub(super) fn declared(
     };
     let by = Declaration {
         file: file.clone(),
-        text,
+        // The file is the same for all that a set makes.
+        text: match written.made_by {
+            Some(_) => yaml::print(&object),
+            None => text,
+        },
+        is_made: written.made_by.is_some(),
         build,
         by_flux: written.key.group == flux::GROUP,
     };

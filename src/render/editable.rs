@@ -30,7 +30,7 @@ impl Inputs {
             let own = |path: &&String| is_own(&self.directory, path) && !is_link(path);
             files.last_values = chart.values.iter().rfind(own).cloned();
         }
-        if let Some(by) = &self.declaration {
+        if let Some(by) = self.declaration.as_ref().filter(|by| !by.is_made) {
             let file = (Kind::Manifests, by.text.clone());
             files.own.insert(by.file.clone(), file);
         }

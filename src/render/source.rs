@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::MOST_LINKS;
+use crate::domain::build::sets;
 use crate::domain::{Invalid, catalog};
 use crate::git::{EntryMode, Listing, Mirror, TreeId, is_lfs_pointer};
 
@@ -56,7 +57,29 @@ impl<'a> Source<'a> {
                 objects.add(path, &text);
             }
         }
+        if objects.has_sets() {
+            objects.make(&self.read_by_sets(&objects)?);
+        }
         Ok(self.objects.get_or_init(|| objects))
+    }
+
+    fn read_by_sets(&self, objects: &catalog::Objects) -> anyhow::Result<sets::Tree> {
+        let all = self.files.all().into_iter();
+        let all = all.filter(|(_, mode, _)| *mode == EntryMode::File);
+        let all: Vec<String> = all.map(|(path, ..)| path).collect();
+        let mut tree = sets::Tree::default();
+        for path in &all {
+            let above = path
+                .match_indices('/')
+                .map(|(at, _)| path[..at].to_string());
+            tree.directories.extend(above);
+        }
+        for path in objects.read_by_sets(&all) {
+            if let Some(text) = self.text(path)? {
+                tree.files.insert(path.clone(), text);
+            }
+        }
+        Ok(tree)
     }
 
     /// What a draft of a configuration is made from.

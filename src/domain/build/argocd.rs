@@ -17,7 +17,7 @@ use crate::domain::{Invalid, yaml};
 pub const GROUP: &str = "argoproj.io";
 pub const KIND: &str = "Application";
 /// With it, or with a suffix of it, Argo CD deletes the objects of an Application before it.
-const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
+pub(super) const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
 /// The cluster that Argo CD runs in.
 const IN_CLUSTER: &str = "https://kubernetes.default.svc";
 /// Argo CD's own namespace, for objects whose namespace no file says.

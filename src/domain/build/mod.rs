@@ -4,6 +4,7 @@
 //! - [`Written`]: where their object is written
 //! - [`Build`]: what is rendered, and what is changed before and after
 //! - [`flux`]: from a Flux `Kustomization`; [`argocd`]: from an Argo CD `Application`
+//! - [`sets`]: what an Argo CD `ApplicationSet` makes
 //! - [`release`]: what a Flux `HelmRelease` among the objects installs
 //! - [`Additions`]: what is added to a kustomization before it is built
 
@@ -20,6 +21,7 @@ mod additions;
 pub mod argocd;
 pub mod flux;
 pub mod release;
+pub mod sets;
 
 pub use additions::Additions;
 
@@ -32,6 +34,8 @@ pub struct Written {
     pub key: ResourceKey,
     /// Its namespace in the cluster: a kustomization may set another one than the file.
     pub namespace: String,
+    /// The name of the `ApplicationSet` in the file that makes it. None: the file has it itself.
+    pub made_by: Option<String>,
 }
 
 /// How a reconciler renders an application.

@@ -5,7 +5,7 @@
 //! - `hooks`: hooks of charts and of Argo CD
 //! - `decisions`: what people are asked: deletions of an application that leaves Git, drift
 //! - `discovered`: applications that objects of Argo CD or Flux declare; `releases`: what
-//!   HelmReleases install
+//!   HelmReleases install; `sets`: what ApplicationSets make
 //! - `external`: stages that Argo CD or Flux keep
 //! - `status`: what is proven and told: images that run, commits, health of custom kinds
 
@@ -15,4 +15,5 @@ mod discovered;
 pub mod external;
 mod hooks;
 mod releases;
+mod sets;
 mod status;

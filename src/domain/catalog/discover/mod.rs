@@ -4,7 +4,8 @@
 //! kustomization makes of them (patches, generated objects) is not computed, but
 //! for their namespace.
 //!
-//! `raw` (the entries of the file as written), `objects` (the objects of a tree).
+//! `raw` (the entries of the file as written), `objects` (the objects of a tree), `made`
+//! (what the ApplicationSets among them make).
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -23,6 +24,7 @@ use crate::domain::ownership::FieldRules;
 use crate::domain::sync::DriftMode;
 use crate::domain::{Invalid, Name, RepoName, image, wildcard};
 
+mod made;
 mod objects;
 mod raw;
 
@@ -154,7 +156,13 @@ impl Discover {
                 (Reconciler::Flux(named), namespace)
             }
             By::ArgoCd => {
-                let namespace = object["spec"]["destination"]["namespace"].as_str();
+                let spec = match &object["spec"]["template"]["spec"] {
+                    Value::Null => &object["spec"],
+                    // Of a set that cannot be evaluated.
+                    of_set => of_set,
+                };
+                let namespace = spec["destination"]["namespace"].as_str();
+                let namespace = namespace.filter(|namespace| !namespace.contains("{{"));
                 (Reconciler::ArgoCd(named), namespace)
             }
         };

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::{KUSTOMIZATIONS, invalid};
 use super::By;
-use crate::domain::build::{Written, argocd, flux};
+use crate::domain::build::{Written, argocd, flux, sets};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{Invalid, RepoName, yaml};
 
@@ -22,6 +22,10 @@ pub struct Objects {
     all: Vec<(String, Value)>,
     /// The namespaces that kustomizations set, by their directories.
     namespaces: BTreeMap<String, String>,
+    /// The Applications that ApplicationSets make.
+    pub(super) made: Vec<(Written, Value)>,
+    /// The ApplicationSets that cannot be evaluated, and why.
+    pub(super) broken: Vec<(Written, Value, Invalid)>,
 }
 
 impl Objects {
@@ -50,16 +54,20 @@ impl Objects {
         }
     }
 
-    /// Whether a file has an object of this one's kind, namespace and name.
+    /// Whether a file has an object of this one's kind, namespace and name, or a set makes it.
     pub fn has(&self, object: &Value) -> bool {
-        let metadata = &object["metadata"];
-        self.all.iter().any(|(file, known)| {
-            let is_kind = group_of(known) == group_of(object) && known["kind"] == object["kind"];
-            let home = metadata["namespace"].as_str().unwrap_or_default();
-            is_kind
+        let (metadata, group) = (&object["metadata"], group_of(object));
+        let home = metadata["namespace"].as_str().unwrap_or_default();
+        let is = |known: &Value, namespace: &str| {
+            group_of(known) == group
+                && known["kind"] == object["kind"]
                 && known["metadata"]["name"] == metadata["name"]
-                && self.namespace(file, known, home) == home
-        })
+                && namespace == home
+        };
+        let mut written = self.all.iter();
+        let mut made = self.made.iter();
+        written.any(|(file, known)| is(known, &self.namespace(file, known, home)))
+            || made.any(|(by, known)| is(known, &by.namespace))
     }
 
     /// The namespace of an object: the outermost kustomization above it that sets one wins.
@@ -77,7 +85,7 @@ impl Objects {
         by: By,
         repo: &RepoName,
     ) -> Result<Vec<(Written, &Value)>, Invalid> {
-        if self.all.len() > MOST_OBJECTS {
+        if self.all.len() + self.made.len() > MOST_OBJECTS {
             return Err(invalid(format_args!(
                 "`discover` finds more than {MOST_OBJECTS} objects: leave some out by `under` or `exclude`"
             )));
@@ -89,7 +97,7 @@ impl Objects {
     }
 
     /// Those of a kind, each with where it is written.
-    fn of_kind<'a>(
+    pub(super) fn of_kind<'a>(
         &'a self,
         group: &'static str,
         kind: &'static str,
@@ -113,6 +121,7 @@ impl Objects {
                     file: file.clone(),
                     key,
                     namespace: self.namespace(file, object, default_namespace),
+                    made_by: None,
                 };
                 Some((written, object))
             })
@@ -150,7 +159,16 @@ impl Objects {
         };
         let is_of = |(_, object): &(Written, &Value)| argocd::sources(object).iter().all(is_ours);
         let all = self.of_kind(argocd::GROUP, argocd::KIND, argocd::NAMESPACE);
-        all.filter(is_of).collect()
+        let made = self.made.iter();
+        let made = made.map(|(written, object)| (written.clone(), object));
+        let broken = self.broken.iter().filter(|(_, set, _)| {
+            let sources = argocd::sources(&set["spec"]["template"]);
+            let url = |source: &&Value| source["repoURL"].as_str().map(str::to_string);
+            let mut urls = sources.iter().filter_map(url);
+            urls.any(|url| url.contains("{{") || is_url_of(&url, repo))
+        });
+        let broken = broken.map(|(written, set, _)| (written.clone(), set));
+        all.chain(made).filter(is_of).chain(broken).collect()
     }
 }
 
@@ -160,6 +178,7 @@ fn is_read(group: &str, kind: &str) -> bool {
         (flux::GROUP, flux::KIND),
         (SOURCES, "GitRepository"),
         (argocd::GROUP, argocd::KIND),
+        (argocd::GROUP, sets::KIND),
     ]
     .contains(&(group, kind))
 }

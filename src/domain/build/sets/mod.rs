@@ -1,0 +1,147 @@
+//! An Argo CD `ApplicationSet`: the Applications that it makes of what is in Git.
+//!
+//! Facts: argo-cd.readthedocs.io (applicationset: generators, templates), and
+//! applicationset/{generators,utils} of github.com/argoproj/argo-cd. What only the
+//! cluster or another service knows (labels of clusters, repositories, pull requests) is not
+//! evaluated: such a set is an error in words.
+//!
+//! - `generators`: the parameters of each Application
+//! - `template`: the template with its parameters; `go`: the part of Go's templates that is read
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::argocd;
+use crate::domain::{Invalid, yaml};
+
+mod generators;
+mod go;
+mod template;
+
+pub const KIND: &str = "ApplicationSet";
+
+/// The most Applications of one set.
+const MOST: usize = 2_000;
+
+/// What generators read of a tree.
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    pub directories: BTreeSet<String>,
+    /// The texts of the files that a generator may read.
+    pub files: BTreeMap<String, String>,
+}
+
+/// The parameters of one Application.
+type Parameters = Map<String, Value>;
+
+/// The Applications of a set.
+pub fn applications(set: &Value, tree: &Tree) -> Result<Vec<Value>, Invalid> {
+    let name = set["metadata"]["name"].as_str().unwrap_or_default();
+    let of_set = |why: String| Invalid(format!("{KIND} {name}: {why}"));
+    let spec = &set["spec"];
+    let repository = spec["template"]["spec"]["source"]["repoURL"]
+        .as_str()
+        .or_else(|| spec["template"]["spec"]["sources"][0]["repoURL"].as_str())
+        .unwrap_or_default();
+    let context = generators::Context {
+        tree,
+        repository,
+        engine: template::Engine::of(set),
+    };
+    let mut made = Vec::new();
+    for generator in items(&spec["generators"]) {
+        let all = generators::parameters(generator, &context, &Parameters::new());
+        for parameters in all.map_err(of_set)? {
+            // A generator's own template goes over that of the set.
+            let mut text = spec["template"].clone();
+            merge(&mut text, template_of(generator));
+            let object = application(set, &text, &parameters, &context.engine);
+            made.push(object.map_err(of_set)?);
+            if made.len() > MOST {
+                return Err(of_set(format!("it makes more than {MOST} Applications")));
+            }
+        }
+    }
+    Ok(made)
+}
+
+/// Whether a generator of a set may read a file.
+pub fn reads(set: &Value, file: &str) -> bool {
+    fn within(generator: &Value, file: &str) -> bool {
+        let below = ["matrix", "merge"].map(|kind| items(&generator[kind]["generators"]));
+        let patterns = items(&generator["git"]["files"]).iter();
+        let mut patterns = patterns.filter_map(|one| one["path"].as_str());
+        patterns.any(|pattern| generators::may_match(pattern, file))
+            || below.concat().iter().any(|one| within(one, file))
+    }
+    let generators = items(&set["spec"]["generators"]).iter();
+    generators.clone().any(|generator| within(generator, file))
+}
+
+fn template_of(generator: &Value) -> &Value {
+    let own = generator.as_object().into_iter().flatten();
+    let mut own = own.map(|(_, of_kind)| &of_kind["template"]);
+    own.find(|template| template.is_object())
+        .unwrap_or(&Value::Null)
+}
+
+/// The Application of a template with its parameters.
+fn application(
+    set: &Value,
+    text: &Value,
+    parameters: &Parameters,
+    engine: &template::Engine,
+) -> Result<Value, String> {
+    let filled = engine.fill(text, parameters)?;
+    let mut object = json!({
+        "apiVersion": format!("{}/v1alpha1", argocd::GROUP),
+        "kind": argocd::KIND,
+        "metadata": filled["metadata"],
+        "spec": filled["spec"],
+    });
+    if let Some(patch) = set["spec"]["templatePatch"].as_str() {
+        let patch = engine.fill_text(patch, parameters)?;
+        let patch: Value = yaml::parse(&patch).map_err(|why| format!("templatePatch: {why}"))?;
+        merge(&mut object, &patch);
+    }
+    // It deletes the objects of those that leave, unless the set keeps them.
+    let keeps = &set["spec"]["syncPolicy"]["preserveResourcesOnDeletion"];
+    if object["metadata"]["finalizers"].is_null() && *keeps != true {
+        object["metadata"]["finalizers"] = json!([argocd::FINALIZER]);
+    }
+    // Argo CD makes its Applications in the namespace of the set.
+    object["metadata"]["namespace"] = set["metadata"]["namespace"].clone();
+    match object["metadata"]["name"].as_str() {
+        Some(name) if !name.is_empty() => Ok(object),
+        _ => Err("its template has no `metadata.name`".into()),
+    }
+}
+
+/// A merge patch (RFC 7386).
+fn merge(into: &mut Value, patch: &Value) {
+    let Some(fields) = patch.as_object() else {
+        return;
+    };
+    for (name, value) in fields {
+        match value {
+            Value::Object(_) => {
+                if !into[name].is_object() {
+                    into[name] = json!({});
+                }
+                merge(&mut into[name], value);
+            }
+            Value::Null => {
+                into.as_object_mut().map(|all| all.remove(name));
+            }
+            other => into[name] = other.clone(),
+        }
+    }
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! Each row: the generators and the template of a set, and the Applications that come of them.
+
+use super::*;
+
+fn tree() -> Tree {
+    let directories = [
+        "apps",
+        "apps/shop",
+        "apps/Web_App",
+        "apps/old",
+        "apps/shop/deep",
+        ".github/x",
+    ];
+    let files = [
+        (
+            "envs/eu/config.json",
+            r#"{"cluster": {"name": "eu-1"}, "size": 3}"#,
+        ),
+        (
+            "envs/us/config.json",
+            r#"[{"cluster": {"name": "us-1"}}, {"cluster": {"name": "us-2"}}]"#,
+        ),
+    ];
+    Tree {
+        directories: directories.map(str::to_string).into(),
+        files: files.map(|(path, text)| (path.into(), text.into())).into(),
+    }
+}
+
+const URL: &str = "https://github.com/acme/config.git";
+
+/// `name: path`, of each Application.
+fn made(generators: &str, name: &str, path: &str, go: bool) -> Result<Vec<String>, String> {
+    let set = format!(
+        "kind: ApplicationSet\nmetadata: {{name: all, namespace: argocd}}\nspec:\n  goTemplate: {go}\n  generators: {generators}\n  template:\n    metadata: {{name: '{name}'}}\n    spec: {{source: {{repoURL: {URL}, path: '{path}'}}}}\n"
+    )
+    .replace("REPO", URL);
+    let set = yaml::documents(&set).unwrap().remove(0);
+    let all = applications(&set, &tree()).map_err(|Invalid(why)| why)?;
+    let line = |object: &Value| {
+        assert_eq!(object["metadata"]["namespace"], "argocd");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+        format!(
+            "{}: {}",
+            text(&object["metadata"]["name"]),
+            text(&object["spec"]["source"]["path"])
+        )
+    };
+    Ok(all.iter().map(line).collect())
+}
+
+const DIRECTORIES: &str =
+    "[{git: {repoURL: REPO, directories: [{path: apps/*}, {path: apps/old, exclude: true}]}}]";
+const LIST: &str = "[{list: {elements: [{env: staging, n: 1}, {env: prod}]}}]";
+const FILES: &str = "[{git: {repoURL: REPO, files: [{path: 'envs/**/config.json'}]}}]";
+
+/// Generators, the name and the path of the template, and what is made.
+type Row<'a> = (&'a str, &'a str, &'a str, &'a [&'a str]);
+
+fn check(go: bool, rows: &[Row<'_>]) {
+    for (generators, name, path, expected) in rows {
+        let found = made(generators, name, path, go).unwrap();
+        assert_eq!(found, *expected, "{generators} {name}");
+    }
+}
+
+const BY_NAMES: &[Row<'_>] = &[
+    (
+        DIRECTORIES,
+        "{{path.basenameNormalized}}",
+        "{{path}}",
+        &["web-app: apps/Web_App", "shop: apps/shop"],
+    ),
+    (
+        LIST,
+        "shop-{{env}}",
+        "apps/{{env}}/{{missing}}",
+        &[
+            "shop-staging: apps/staging/{{missing}}",
+            "shop-prod: apps/prod/{{missing}}",
+        ],
+    ),
+    (
+        FILES,
+        "{{cluster.name}}",
+        "{{path[1]}}/{{size}}",
+        &["eu-1: eu/3", "us-1: us/{{size}}", "us-2: us/{{size}}"],
+    ),
+    (
+        "[{matrix: {generators: [{list: {elements: [{env: a}, {env: b}]}}, {git: {repoURL: REPO, directories: [{path: apps/s*}]}}]}}]",
+        "{{env}}-{{path.basename}}",
+        "{{path}}",
+        &["a-shop: apps/shop", "b-shop: apps/shop"],
+    ),
+    (
+        "[{list: {elements: [{env: a}, {env: b}]}, selector: {matchExpressions: [{key: env, operator: NotIn, values: [a]}]}}]",
+        "{{env}}",
+        "x",
+        &["b: x"],
+    ),
+    (
+        "[{clusters: {values: {ns: x}}}]",
+        "{{name}}-{{values.ns}}",
+        "{{server}}",
+        &["in-cluster-x: https://kubernetes.default.svc"],
+    ),
+];
+
+#[test]
+fn templates_by_names() {
+    check(false, BY_NAMES);
+}
+
+const OF_GO: &[Row<'_>] = &[
+    (
+        DIRECTORIES,
+        "{{ .path.basename | lower | replace \"_\" \"-\" }}",
+        "{{ .path.path }}",
+        &["web-app: apps/Web_App", "shop: apps/shop"],
+    ),
+    (
+        LIST,
+        "{{if eq .env \"prod\"}}live{{else}}{{.env}}{{end}}",
+        "{{ index . \"env\" }}",
+        &["staging: staging", "live: prod"],
+    ),
+    (
+        FILES,
+        "{{.cluster.name}}",
+        "{{index .path.segments 1}}/{{default 1 (trunc 1 .cluster.name)}}",
+        &["eu-1: eu/e", "us-1: us/u", "us-2: us/u"],
+    ),
+    (
+        "[{merge: {mergeKeys: [env], generators: [{list: {elements: [{env: a, path: x}, {env: b, path: y}]}}, {list: {elements: [{env: b, path: z}]}}]}}]",
+        "{{ .env }}",
+        "{{ .path }}",
+        &["a: x", "b: z"],
+    ),
+];
+
+#[test]
+fn templates_of_go() {
+    check(true, OF_GO);
+}
+
+#[test]
+fn what_is_not_in_git_is_said() {
+    let rows = [
+        (
+            "[{scmProvider: {github: {}}}]",
+            "x",
+            "ApplicationSet all: the generator `scmProvider` is not evaluated: what it finds is not in Git",
+        ),
+        (
+            "[{clusters: {selector: {matchLabels: {env: a}}}}]",
+            "x",
+            "ApplicationSet all: the generator `clusters` selects by labels, and the labels of clusters are not in Git",
+        ),
+        (
+            "[{git: {repoURL: https://github.com/a/b, directories: [{path: '*'}]}}]",
+            "x",
+            "ApplicationSet all: the generator `git` reads another repository (https://github.com/a/b)",
+        ),
+        (
+            "[{list: {elements: [{a: b}]}}]",
+            "{{ .b }}",
+            "ApplicationSet all: there is no parameter `.b`",
+        ),
+        (
+            "[{list: {elements: [{a: b}]}}]",
+            "{{ range .a }}{{ end }}",
+            "ApplicationSet all: `range` in templates is not evaluated",
+        ),
+        (
+            "[{list: {elements: [{a: b}]}}]",
+            "{{ sha256sum .a }}",
+            "ApplicationSet all: the function `sha256sum` of templates is not evaluated",
+        ),
+    ];
+    for (generators, name, expected) in rows {
+        assert_eq!(made(generators, name, "x", true).unwrap_err(), expected);
+    }
+}

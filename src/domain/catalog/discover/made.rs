@@ -1,0 +1,71 @@
+//! The Applications that the ApplicationSets of a tree make.
+
+use serde_json::Value;
+
+use super::Objects;
+use crate::domain::Invalid;
+use crate::domain::build::{Written, argocd, sets};
+use crate::domain::manifest::ResourceKey;
+
+impl Objects {
+    fn sets(&self) -> Vec<(Written, Value)> {
+        let all = self.of_kind(argocd::GROUP, sets::KIND, argocd::NAMESPACE);
+        all.map(|(written, set)| (written, set.clone())).collect()
+    }
+
+    /// Those of these files that an ApplicationSet may read.
+    pub fn read_by_sets<'a>(&self, files: &'a [String]) -> Vec<&'a String> {
+        let sets = self.sets();
+        let reads = |file: &&String| sets.iter().any(|(_, set)| sets::reads(set, file));
+        files.iter().filter(reads).collect()
+    }
+
+    /// Whether there is an ApplicationSet.
+    pub fn has_sets(&self) -> bool {
+        !self.sets().is_empty()
+    }
+
+    /// Evaluates the ApplicationSets.
+    pub fn make(&mut self, tree: &sets::Tree) {
+        for (by, set) in self.sets() {
+            let name = by.key.name.clone();
+            let all = match sets::applications(&set, tree) {
+                Ok(all) => all,
+                Err(Invalid(why)) => {
+                    let why = Invalid(format!("{}: {why}", by.file));
+                    let made_by = Some(name);
+                    self.broken.push((Written { made_by, ..by }, set, why));
+                    continue;
+                }
+            };
+            for object in all {
+                let text = |value: &Value| value.as_str().map(str::to_string);
+                let key = ResourceKey {
+                    group: argocd::GROUP.into(),
+                    kind: argocd::KIND.into(),
+                    namespace: text(&object["metadata"]["namespace"]),
+                    name: text(&object["metadata"]["name"]).unwrap_or_default(),
+                };
+                let made = Written {
+                    key,
+                    made_by: Some(name.clone()),
+                    ..by.clone()
+                };
+                self.made.push((made, object));
+            }
+        }
+    }
+
+    /// An Application that a set makes, here; None: the set does not make it, or is not there. An
+    /// error: the set cannot be evaluated.
+    pub fn made(&self, written: &Written) -> Result<Option<&Value>, Invalid> {
+        let is_of =
+            |known: &Written| known.file == written.file && known.made_by == written.made_by;
+        if let Some((.., why)) = self.broken.iter().find(|(known, ..)| is_of(known)) {
+            return Err(why.clone());
+        }
+        let mut all = self.made.iter();
+        let found = all.find(|(known, _)| is_of(known) && known.key == written.key);
+        Ok(found.map(|(_, object)| object))
+    }
+}
