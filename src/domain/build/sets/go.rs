@@ -218,63 +218,37 @@ fn tokens(text: &str) -> Result<Vec<String>, String> {
 }
 
 fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
-    let text = |at: usize| arguments.get(at).map(shown).unwrap_or_default();
-    let last = || arguments.last().map(shown).unwrap_or_default();
-    let number = |at: usize| {
-        arguments
-            .get(at)
-            .and_then(Value::as_i64)
-            .unwrap_or_default()
-    };
+    if let Some(value) = of_text(name, arguments) {
+        return Ok(value);
+    }
     let value = |at: usize| arguments.get(at).cloned().unwrap_or_default();
+    let last = || arguments.last().cloned().unwrap_or_default();
     Ok(match name {
-        "lower" => last().to_lowercase().into(),
-        "upper" => last().to_uppercase().into(),
-        "trim" => last().trim().into(),
-        "quote" => json!(last()).to_string().into(),
-        "squote" => format!("'{}'", last()).into(),
-        "toString" => last().into(),
-        "normalize" => normalized(&last()).into(),
-        "trimPrefix" => last().trim_start_matches(&*text(0)).into(),
-        "trimSuffix" => last().trim_end_matches(&*text(0)).into(),
-        "replace" => last().replace(&text(0), &text(1)).into(),
-        "trunc" => truncated(&last(), number(0)).into(),
-        "hasPrefix" => last().starts_with(&*text(0)).into(),
-        "hasSuffix" => last().ends_with(&*text(0)).into(),
-        "contains" => last().contains(&*text(0)).into(),
-        "splitList" => json!(last().split(&*text(0)).collect::<Vec<_>>()),
-        "join" => joined(arguments.last(), &text(0)).into(),
         "first" => value(0).get(0).cloned().unwrap_or_default(),
-        "last" => value(0)
-            .as_array()
-            .and_then(|all| all.last().cloned())
-            .unwrap_or_default(),
-        "default"
-            if arguments
-                .last()
-                .is_some_and(|given| arguments.len() > 1 && truth(given)) =>
-        {
-            arguments.last().cloned().unwrap_or_default()
+        "last" => {
+            let list = value(0);
+            let items = list.as_array();
+            items
+                .and_then(|all| all.last().cloned())
+                .unwrap_or_default()
         }
+        "default" if arguments.len() > 1 && truth(&last()) => last(),
         "default" => value(0),
-        "eq" => arguments[1..]
+        "eq" => arguments
             .iter()
-            .any(|other| *other == arguments[0])
+            .skip(1)
+            .any(|other| *other == value(0))
             .into(),
-        "ne" => (arguments.first() != arguments.get(1)).into(),
-        "not" => (!arguments.last().is_some_and(truth)).into(),
-        "and" => arguments
-            .iter()
-            .find(|one| !truth(one))
-            .or(arguments.last())
-            .cloned()
-            .unwrap_or_default(),
-        "or" => arguments
-            .iter()
-            .find(|one| truth(one))
-            .or(arguments.last())
-            .cloned()
-            .unwrap_or_default(),
+        "ne" => (value(0) != value(1)).into(),
+        "not" => (!truth(&last())).into(),
+        "and" => {
+            let stop = arguments.iter().find(|one| !truth(one));
+            stop.cloned().unwrap_or_else(last)
+        }
+        "or" => {
+            let stop = arguments.iter().find(|one| truth(one));
+            stop.cloned().unwrap_or_else(last)
+        }
         "index" => indexed(arguments)?,
         "printf" | "print" => printed(name, arguments)?.into(),
         _ => {
@@ -282,6 +256,32 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
                 "the function `{name}` of templates is not evaluated"
             ));
         }
+    })
+}
+
+/// The functions whose last argument is a text.
+fn of_text(name: &str, arguments: &[Value]) -> Option<Value> {
+    let text = |at: usize| arguments.get(at).map(shown).unwrap_or_default();
+    let number = |at: usize| arguments.get(at).and_then(Value::as_i64);
+    let last = arguments.last().map(shown).unwrap_or_default();
+    Some(match name {
+        "lower" => last.to_lowercase().into(),
+        "upper" => last.to_uppercase().into(),
+        "trim" => last.trim().into(),
+        "quote" => json!(last).to_string().into(),
+        "squote" => format!("'{last}'").into(),
+        "toString" => last.into(),
+        "normalize" => normalized(&last).into(),
+        "trimPrefix" => last.strip_prefix(&*text(0)).unwrap_or(&last).into(),
+        "trimSuffix" => last.strip_suffix(&*text(0)).unwrap_or(&last).into(),
+        "replace" => last.replace(&text(0), &text(1)).into(),
+        "trunc" => truncated(&last, number(0).unwrap_or_default()).into(),
+        "hasPrefix" => last.starts_with(&*text(0)).into(),
+        "hasSuffix" => last.ends_with(&*text(0)).into(),
+        "contains" => last.contains(&*text(0)).into(),
+        "splitList" => json!(last.split(&*text(0)).collect::<Vec<_>>()),
+        "join" => joined(arguments.last(), &text(0)).into(),
+        _ => return None,
     })
 }
 
