@@ -24,14 +24,21 @@ umask 077
 work=$(mktemp -d "${RUNNER_TEMP:-${TMPDIR:-/tmp}}/windlass.XXXXXX")
 markdown=$(mktemp "${RUNNER_TEMP:-${TMPDIR:-/tmp}}/windlass-plan.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+# A cancelled run leaves no kubeconfig behind.
+trap 'exit 130' HUP INT TERM
 
 main() {
   number=$(of_event '.pull_request.number // empty')
   if refused_fork; then
     skip "The head of this pull request is in a fork, and this workflow has secrets (\`pull_request_target\`): it is not previewed. Set \`forks: plan\` only if you read each fork's change before the workflow runs."
   fi
-  if is_fork && ! has_kubeconfig; then
-    skip "The head of this pull request is in a fork, and GitHub gives no secrets to its workflows: without a kubeconfig there is no preview. Push the branch to this repository to get one."
+  if ! has_kubeconfig; then
+    if is_fork; then
+      skip "The head of this pull request is in a fork, and GitHub gives no secrets to its workflows: without a kubeconfig there is no preview. Push the branch to this repository to get one."
+    elif [ "${GITHUB_ACTOR:-}" = "dependabot[bot]" ]; then
+      skip "GitHub gives runs of Dependabot its own secrets only: without a kubeconfig there is no preview. Add the secret to Dependabot's too to get one."
+    fi
+    fail "there is no kubeconfig: give \`kubeconfig\` from a secret that exists and is not empty, or \`kubeconfig-file\`"
   fi
   find_windlass
   find_revisions
@@ -57,7 +64,7 @@ refused_fork() {
 }
 
 has_kubeconfig() {
-  [ -n "${INPUT_KUBECONFIG:-}${INPUT_KUBECONFIG_FILE:-}${KUBECONFIG:-}${KUBERNETES_SERVICE_HOST:-}" ] || [ -f "${HOME:-}/.kube/config" ]
+  [ -n "${INPUT_KUBECONFIG:-}${INPUT_KUBECONFIG_FILE:-}${KUBECONFIG:-}" ] || [ -f "${HOME:-}/.kube/config" ]
 }
 
 # --- what the step says ---
@@ -125,19 +132,21 @@ find_windlass() {
 find_revisions() {
   base=${INPUT_BASE:-}
   head=${INPUT_HEAD:-}
-  git -C "$folder" rev-parse --git-dir > /dev/null 2>&1 || fail "$folder is not a git repository: check it out first (actions/checkout)"
+  # A bare repository among the files of a pull request is none: its configuration could run programs.
+  git -c safe.bareRepository=explicit -C "$folder" rev-parse --git-dir > /dev/null 2>&1 || fail "$folder is not a git repository: check it out first (actions/checkout)"
   if [ -z "$number" ]; then
-    [ -n "$base" ] || base=$(of_event '.merge_group.base_sha // (.repository.default_branch | strings | "origin/" + .) // empty')
+    [ -n "$base" ] || base=$(of_event '.merge_group.base_sha // (.repository.default_branch | strings | "refs/remotes/origin/" + .) // empty')
     if ! git -C "$folder" rev-parse --quiet --verify "$base^{commit}" > /dev/null; then base=; fi
     return
   fi
   branch=$(of_event '.pull_request.base.ref')
-  [ -n "$base" ] || base=origin/$branch
+  # The full name: a tag named origin/BRANCH would be found before the branch.
+  [ -n "$base" ] || base=refs/remotes/origin/$branch
   [ -n "$head" ] || head=$(of_event '.pull_request.head.sha')
   unshallow=
   if [ "$(git -C "$folder" rev-parse --is-shallow-repository)" = true ]; then unshallow=--unshallow; fi
   # shellcheck disable=SC2086 # no word if it is empty
-  with_credentials git -C "$folder" fetch --quiet --no-tags $unshallow origin "+refs/heads/$branch:refs/remotes/origin/$branch" "+refs/pull/$number/head:refs/windlass/pull/$number" 2> "$work/fetch" || {
+  with_credentials git -C "$folder" fetch --quiet --no-tags --no-recurse-submodules $unshallow origin "+refs/heads/$branch:refs/remotes/origin/$branch" "+refs/pull/$number/head:refs/windlass/pull/$number" 2> "$work/fetch" || {
     show "git fetch" "$work/fetch"
     note warning "the newest commits could not be fetched: the preview uses those that are checked out"
   }
@@ -149,6 +158,7 @@ find_revisions() {
 # Git with the token, where actions/checkout left none.
 with_credentials() {
   server=${GITHUB_SERVER_URL:-https://github.com}
+  export GIT_TERMINAL_PROMPT=0
   if [ -n "${INPUT_TOKEN:-}" ] && ! git -C "$folder" config --get-regexp '^http\..*\.extraheader$' > /dev/null; then
     GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="http.$server/.extraheader" \
       GIT_CONFIG_VALUE_0="AUTHORIZATION: basic $(printf 'x-access-token:%s' "$INPUT_TOKEN" | base64 | tr -d '\n')" "$@"
@@ -162,8 +172,8 @@ with_credentials() {
 plan() {
   set -- plan --repo "$folder" --output markdown
   [ -z "$repository" ] || set -- "$@" --repository "$repository"
-  [ -z "$base" ] || set -- "$@" --base "$base"
-  [ -z "$head" ] || set -- "$@" --head "$head"
+  [ -z "$base" ] || set -- "$@" "--base=$base"
+  [ -z "$head" ] || set -- "$@" "--head=$head"
   if [ -n "${INPUT_KUBECONFIG:-}" ]; then
     printf '%s\n' "$INPUT_KUBECONFIG" > "$work/kubeconfig"
     # Many keep it in base64.
@@ -196,7 +206,10 @@ ${INPUT_APPLICATIONS:-}
 EOF
   code=0
   # The program needs no token of GitHub's.
-  env -u INPUT_TOKEN -u INPUT_KUBECONFIG "$windlass" "$@" > "$work/plan.md" 2> "$work/errors" || code=$?
+  env -u INPUT_TOKEN -u INPUT_KUBECONFIG "$windlass" "$@" > "$work/printed" 2> "$work/errors" || code=$?
+  # Nobody answers commands here: the last line does not offer one.
+  # shellcheck disable=SC2016 # code in Markdown
+  LC_ALL=C sed 's|^\(<sub>head .*\) · `/help`</sub>$|\1</sub>|' "$work/printed" > "$work/plan.md"
   # A message about a broken kubeconfig quotes lines of it.
   if grep -qi kubeconfig "$work/errors"; then
     sed '/^ *[0-9]* *|/d' "$work/errors" > "$work/quiet"

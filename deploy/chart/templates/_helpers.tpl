@@ -29,6 +29,13 @@ app.kubernetes.io/name: {{ include "windlass.name" . }}
 {{- default (include "windlass.name" .) .Values.secret.name -}}
 {{- end }}
 
+{{/* Empty where GitHub sends no webhooks. */}}
+{{- define "windlass.webhook" -}}
+{{- if or (not .Values.previewOnly.enabled) .Values.previewOnly.webhook -}}
+true
+{{- end }}
+{{- end }}
+
 {{/* The ConfigMap with the projects; empty where the names of config repositories are all there is. */}}
 {{- define "windlass.projects" -}}
 {{- if .Values.projectsConfigMap -}}
