@@ -101,6 +101,7 @@ mod tests {
             },
             state,
             message: String::new(),
+            failed: false,
             detail: String::new(),
         };
         let of = |states: &[RolloutState]| {
@@ -134,6 +135,7 @@ mod tests {
             },
             state,
             message: message.into(),
+            failed: false,
             detail: String::new(),
         };
         for (state, message, passes) in [

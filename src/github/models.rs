@@ -78,6 +78,9 @@ pub struct Pull {
     #[serde(default)]
     pub merge_commit_sha: Option<String>,
     pub user: Option<User>,
+    /// Lists of pull requests do not say.
+    #[serde(default)]
+    pub merged_by: Option<User>,
     pub head: PullSide,
     pub base: PullSide,
 }

@@ -39,6 +39,13 @@ pub(super) async fn client(args: &PlanArgs) -> anyhow::Result<Client> {
 /// The `Application` objects; empty if windlass was never installed.
 pub(super) async fn objects(args: &PlanArgs) -> anyhow::Result<BTreeMap<String, Application>> {
     let client = client(args).await?;
+    // Who may not list them is refused even where nothing of windlass is installed.
+    let groups = client.list_api_groups().await;
+    let groups = groups.context("cannot read which APIs the cluster serves")?;
+    let group = <Application as kube::Resource>::group(&());
+    if !groups.groups.iter().any(|served| served.name == group) {
+        return Ok(BTreeMap::new());
+    }
     let api = Api::<Application>::namespaced(client, &args.namespace);
     match api.list(&ListParams::default()).await {
         Ok(found) => Ok(found.items.into_iter().filter_map(|object| Some((object.metadata.name.clone()?, object))).collect()),

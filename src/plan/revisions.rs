@@ -15,6 +15,22 @@ pub(super) struct Revisions {
     pub(super) notes: Vec<String>,
 }
 
+/// The bases that are looked for, by their whole names: a tag may have the short one.
+const BASES: [&str; 5] = [
+    "refs/remotes/origin/HEAD",
+    "refs/remotes/origin/main",
+    "refs/remotes/origin/master",
+    "refs/heads/main",
+    "refs/heads/master",
+];
+
+/// A reference as people write it.
+fn short(reference: &str) -> &str {
+    let prefixes = ["refs/remotes/", "refs/heads/"];
+    let mut short = prefixes.iter().filter_map(|of| reference.strip_prefix(of));
+    short.next().unwrap_or(reference)
+}
+
 pub(super) fn revisions(args: &PlanArgs, mirror: &Mirror) -> anyhow::Result<Revisions> {
     let resolve = |revision: &str| {
         mirror.revision(revision).with_context(|| {
@@ -26,25 +42,20 @@ pub(super) fn revisions(args: &PlanArgs, mirror: &Mirror) -> anyhow::Result<Revi
     };
     let onto = match &args.base {
         Some(base) => base.clone(),
-        None => [
-            "origin/HEAD",
-            "origin/main",
-            "origin/master",
-            "main",
-            "master",
-        ]
-        .iter()
-        .find(|name| mirror.revision(name).is_ok())
-        .map_or("HEAD", |name| name)
-        .to_string(),
+        None => BASES
+            .iter()
+            .find(|name| mirror.revision(name).is_ok())
+            .map_or("HEAD", |name| name)
+            .to_string(),
     };
+    let name = short(&onto).to_string();
     let what = args.head.as_deref().unwrap_or("HEAD");
     let (base, mut head) = (resolve(&onto)?, resolve(what)?);
     let mut notes = Vec::new();
     let behind = mirror.ahead(&base, &head)?;
     if behind > 0 {
         notes.push(format!(
-            "`{what}` is {behind} commit{} behind `{onto}`: the plan merges them, as GitHub would",
+            "`{what}` is {behind} commit{} behind `{name}`: the plan merges them, as GitHub would",
             if behind == 1 { "" } else { "s" }
         ));
     }
@@ -58,7 +69,7 @@ pub(super) fn revisions(args: &PlanArgs, mirror: &Mirror) -> anyhow::Result<Revi
         head = commit;
     }
     Ok(Revisions {
-        onto,
+        onto: name,
         base,
         head,
         notes,

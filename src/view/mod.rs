@@ -11,11 +11,12 @@
 //!   `terminal`: the same in a terminal; `listing`: the applications of a `windlass.yaml` there
 //! - `verdict`: the gates, one by one; `commands` and `gate_commands`: answers to commands, posted by `replies`;
 //!   `history`: what applications are and were at
-//! - `progress`: the roll-out after the merge; `reason`: why an application is where it is
+//! - `progress`: the roll-out after the merge; `failure`: that it fails; `reason`: why an application is where it is
 //! - `promotion`, `drift`: the bodies of the pull requests that windlass opens
 
 pub mod commands;
 mod drift;
+mod failure;
 mod gate_commands;
 mod history;
 mod listing;
@@ -31,6 +32,7 @@ mod terminal;
 mod verdict;
 
 pub use drift::{drift, drift_of};
+pub use failure::{Told, failed_of, failure};
 pub use listing::{applications, initialized};
 pub use markdown::{code, listed, quoted};
 pub use markers::{reply_of, sticky_body, sticky_of, tampered, tampered_of};
@@ -53,9 +55,10 @@ use serde::Serialize;
 /// GitHub takes 65,536 characters; mail and mobile clients less gladly so.
 const MOST_BYTES: usize = 60_000;
 
-const TEMPLATES: [(&str, &str); 7] = [
+const TEMPLATES: [(&str, &str); 8] = [
     ("change.md", include_str!("../../templates/change.md")),
     ("drift.md", include_str!("../../templates/drift.md")),
+    ("failure.md", include_str!("../../templates/failure.md")),
     ("preview.md", include_str!("../../templates/preview.md")),
     ("details.md", include_str!("../../templates/details.md")),
     ("progress.md", include_str!("../../templates/progress.md")),

@@ -129,6 +129,7 @@ mod tests {
             },
             state: RolloutState::Failed,
             message: "Deployment web: pod web-1: CrashLoopBackOff".into(),
+            failed: true,
             detail: String::new(),
         };
         insta::assert_snapshot!(progress(&"a".repeat(40).parse().unwrap(), &[done], Some("the preview"), None, None).text, @"

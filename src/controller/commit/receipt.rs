@@ -215,6 +215,7 @@ mod tests {
             },
             state,
             message: String::new(),
+            failed: false,
             detail: String::new(),
         }
     }

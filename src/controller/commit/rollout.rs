@@ -92,6 +92,7 @@ fn progress_at(
         RolloutState::Superseded if failure.is_some() => RolloutState::FailedBefore,
         state => state,
     };
+    let failed = failure.is_some();
     let detail = match (state, &status.message) {
         // Only details that change rarely: each change edits a comment.
         (RolloutState::Syncing, Some(message))
@@ -116,6 +117,7 @@ fn progress_at(
     Rollout {
         key,
         state,
+        failed,
         message,
         detail,
     }
@@ -137,6 +139,7 @@ fn retirement(key: ApplicationKey, status: Option<ApplicationStatus>) -> Rollout
         key,
         state,
         message: status.and_then(|status| status.message).unwrap_or_default(),
+        failed: false,
         detail: String::new(),
     }
 }

@@ -62,6 +62,7 @@ async fn running(
                 key,
                 state,
                 message,
+                failed: false,
                 detail: String::new(),
             });
         }

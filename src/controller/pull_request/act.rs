@@ -35,6 +35,7 @@ pub async fn act(
                 let body = view::sticky_body(&wanted, &ctx.seal, &place);
                 put_comment(ctx, key, &body, Some(id)).await?;
             }
+            Step::TellFailure(text) => put_comment(ctx, key, &text, None).await?,
             Step::PublishCheck => {
                 publish(ctx, key, observation).await?;
                 requeue = Requeue::After(Duration::ZERO);

@@ -10,8 +10,8 @@ use crate::controller::preview::Changes;
 use crate::controller::{Base, Event, Reader, Result, authority, commit};
 use crate::domain::pull_request::{CommandComment, Rollout, RolloutState, Snapshot, Wanted};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey};
-use crate::github::PullSnapshot;
-use crate::view;
+use crate::github::{PullSnapshot, User};
+use crate::view::{self, Told};
 
 pub async fn observe(
     ctx: &Arc<Reader>,
@@ -31,7 +31,7 @@ pub async fn observe(
         true => Changes::default(),
         false => authority::merged_changes(ctx, key, merged.clone()).await?,
     };
-    let (mut wanted, mut quiet) = (None, None);
+    let (mut wanted, mut quiet, mut failure) = (None, None, None);
     // Once the comment reports the final state it is not updated: later changes belong to later
     // commits.
     let updates_comment = thread.sticky.is_some() && !thread.ended;
@@ -45,6 +45,7 @@ pub async fn observe(
             false => predicted(ctx, key, &base, &progress).await?,
         };
         if updates_comment {
+            failure = told_failure(ctx, key, &snapshot, &thread, &progress).await?;
             quiet = commit::quiet(ctx, &commit_key(key, commit), &progress);
             let shown = progress_comment(&snapshot, commit, &progress, predicted);
             wanted = Some(shown).filter(|_| quiet.is_none());
@@ -55,6 +56,7 @@ pub async fn observe(
         leaves_queue: false,
         commands,
         tampered: thread.tampered,
+        failure,
         wanted,
         sticky: thread.sticky,
         preview: None,
@@ -72,6 +74,32 @@ pub async fn observe(
         shown_preview: None,
         quiet,
     })
+}
+
+/// The comment about applications that fail, if the thread does not have it yet.
+async fn told_failure(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    snapshot: &PullSnapshot,
+    thread: &Thread,
+    progress: &[Rollout],
+) -> Result<Option<String>> {
+    let fails = |one: &&Rollout| one.failed && one.state == RolloutState::Failed;
+    let is_new = |one: &&Rollout| !thread.failures.contains(&one.key.title());
+    let failing: Vec<_> = progress.iter().filter(fails).filter(is_new).collect();
+    if failing.is_empty() {
+        return Ok(None);
+    }
+    let person = |user: &Option<User>| {
+        let user = user.as_ref().filter(|user| user.kind == "User");
+        user.map(|user| user.login.clone())
+    };
+    let told = Told {
+        author: person(&snapshot.pull.user),
+        merged_by: person(&snapshot.pull.merged_by),
+        approved_by: authority::approved_by(ctx, key, snapshot, None).await?,
+    };
+    Ok(Some(view::failure(&failing, &told)))
 }
 
 /// How many objects are as the preview said, of how many, once all is healthy.

@@ -72,6 +72,7 @@ pub async fn observe(
         preview.applications.is_empty() && preview.failure.is_none() && thread.sticky.is_none();
     let observed = Snapshot {
         retire: false,
+        failure: None,
         leaves_queue: judged
             .as_ref()
             .is_some_and(|(facts, verdict, _)| gate::leaves_queue(facts, verdict)),

@@ -1,5 +1,6 @@
 //! Our own comments in a pull request's thread.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::controller::{Reader, Result};
@@ -14,6 +15,8 @@ pub struct Thread {
     pub sticky: Option<Sticky>,
     /// The sticky comment reports the final state.
     pub ended: bool,
+    /// The applications whose failure a comment told of.
+    pub failures: BTreeSet<String>,
     /// Somebody edited the sticky comment, and the thread has no notice of it yet.
     pub tampered: bool,
 }
@@ -39,8 +42,12 @@ impl Thread {
                 && notices.len() < MOST_NOTICES
                 && !notices.contains(&(comment.id, comment.updated_at))
         });
+        let failures = own
+            .iter()
+            .flat_map(|comment| view::failed_of(comment.text()));
         Ok(Self {
             tampered,
+            failures: failures.collect(),
             ended: found.as_ref().is_some_and(|(_, found)| found.last),
             sticky: found.map(|(comment, found)| Sticky {
                 id: comment.id,

@@ -92,6 +92,8 @@ pub struct Snapshot {
     pub commands: Vec<CommandComment>,
     /// Somebody edited our comment, and the thread does not say so yet.
     pub tampered: bool,
+    /// A comment about applications that fail, which the thread does not have yet.
+    pub failure: Option<String>,
     /// The desired sticky comment; None: it is left as it is.
     pub wanted: Option<Wanted>,
     pub sticky: Option<Sticky>,
@@ -118,6 +120,8 @@ pub enum Step {
         id: u64,
         wanted: Wanted,
     },
+    /// Comments that applications fail.
+    TellFailure(String),
     PublishCheck,
     SetGate {
         state: &'static str,
@@ -154,6 +158,9 @@ pub fn decide(snapshot: &Snapshot) -> Vec<Step> {
             }
             Some(_) => {}
         }
+    }
+    if let Some(text) = &snapshot.failure {
+        steps.push(Step::TellFailure(text.clone()));
     }
     let unpublished = snapshot.preview.is_some() && snapshot.preview != snapshot.published;
     if unpublished {

@@ -11,6 +11,8 @@ pub struct Rollout {
     pub key: ApplicationKey,
     pub state: RolloutState,
     pub message: String,
+    /// The commit is recorded as one that failed.
+    pub failed: bool,
     /// Temporary details: shown in the commit status, not in the comment.
     pub detail: String,
 }

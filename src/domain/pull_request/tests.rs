@@ -5,6 +5,7 @@ use crate::domain::image::ImageRef;
 fn snapshot() -> Snapshot {
     Snapshot {
         retire: false,
+        failure: None,
         leaves_queue: false,
         commands: vec![],
         tampered: false,

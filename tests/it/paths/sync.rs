@@ -231,6 +231,9 @@ async fn a_rollout_that_fails_names_the_pods_reason_and_production_is_not_propos
                 .then_some(())
         })
         .await;
+    // An edit notifies nobody: a failure is a comment of its own, once.
+    let told = async || (world.comments(number).len() == 2).then_some(());
+    world.until("a comment tells of the failure", told).await;
     insta::assert_snapshot!(world.conversation(number).lines().filter(|line| !line.contains("pod shop-")).collect::<Vec<_>>().join("\n"), @"
     shop/staging: broken-1 (595959595959) by windlass[bot] (merged)
 
@@ -267,8 +270,17 @@ async fn a_rollout_that_fails_names_the_pods_reason_and_production_is_not_propos
     </details>
 
     </details>
+
+    --- windlass[bot]
+    <!-- windlass:failed shop/staging -->
+    🔴 **shop/staging is failing** since this pull request was merged by windlass.
+
+
+    **Next:** fix it in a new pull request, or comment `/rollback` here to go back to the last healthy commit. `/sync` tries again. The comment above stays up to date.
     ");
     assert!(world.pull_from("windlass/shop/production").is_none());
+    world.kill();
+    world.start();
     // The next image mends it, and is what goes on.
     world.announce("1.1.1").await;
     let mended = world
@@ -280,6 +292,7 @@ async fn a_rollout_that_fails_names_the_pods_reason_and_production_is_not_propos
         .await;
     let commit = world.merged(mended).await;
     world.sync_status(&commit, "success").await;
+    assert_eq!(world.comments(number).len(), 2, "it is told once");
     let production = world.pull_request("production").await;
     assert!(
         world.read(&format!("pulls/{production}"))["title"]

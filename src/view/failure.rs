@@ -1,0 +1,76 @@
+//! A roll-out that fails: a comment of its own, since GitHub tells nobody of an edit.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::markdown::{code, quoted};
+use super::render;
+use crate::domain::pull_request::Rollout;
+
+const FAILED: &str = "<!-- windlass:failed ";
+
+/// Who is told of a failure: logins of people.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    pub author: Option<String>,
+    /// None: windlass merged it.
+    pub merged_by: Option<String>,
+    pub approved_by: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct FailureView {
+    marker: String,
+    people: String,
+    applications: Vec<FailingView>,
+}
+
+#[derive(Serialize)]
+struct FailingView {
+    title: String,
+    message: String,
+}
+
+/// The comment about applications that fail after a merge.
+pub fn failure(failing: &[&Rollout], told: &Told) -> String {
+    let titles: Vec<_> = failing.iter().map(|one| one.key.title()).collect();
+    let merged = match &told.merged_by {
+        Some(login) => format!(" by @{login}"),
+        None => " by windlass".into(),
+    };
+    let approved = match told.approved_by.is_empty() {
+        true => String::new(),
+        false => {
+            let all: Vec<_> = told.approved_by.iter().map(|by| format!("@{by}")).collect();
+            format!(", approved by {}", all.join(", "))
+        }
+    };
+    let of = told.author.as_ref();
+    let of = of.filter(|author| told.merged_by.as_ref() != Some(author));
+    let of = of
+        .map(|author| format!(" (of @{author})"))
+        .unwrap_or_default();
+    render(
+        "failure.md",
+        FailureView {
+            marker: format!("{FAILED}{} -->", titles.join(",")),
+            people: format!("{merged}{approved}{of}"),
+            applications: failing
+                .iter()
+                .map(|one| FailingView {
+                    title: quoted(&one.key.title()),
+                    message: code(&one.message),
+                })
+                .collect(),
+        },
+    )
+}
+
+/// The applications whose failure a comment of ours told of.
+pub fn failed_of(body: &str) -> BTreeSet<String> {
+    let marker = body.trim_start().strip_prefix(FAILED);
+    let titles = marker.and_then(|rest| rest.split(" -->").next());
+    let titles = titles.into_iter().flat_map(|titles| titles.split(','));
+    titles.map(str::to_string).collect()
+}
