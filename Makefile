@@ -88,4 +88,4 @@ needs:
 	@sh scripts/needs cargo go cc git
 
 needs-contract:
-	@sh scripts/needs node npm python3
+	@sh scripts/needs node npm python3 curl jq

@@ -1,7 +1,7 @@
 //! The first minutes: `windlass plan`, `init` and `validate` in a repository that
 //! knows nothing of windlass, against a cluster that has nothing of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::support::{Setup, World, plane};
 use crate::syncs::external::define;
 
 /// A person's working copy, cloned from GitHub.
-struct WorkingCopy {
+pub struct WorkingCopy {
     home: tempfile::TempDir,
 }
 
@@ -39,7 +39,18 @@ impl WorkingCopy {
         copy
     }
 
-    fn folder(&self) -> PathBuf {
+    /// A clone of a bare repository, at a branch.
+    pub fn cloned(from: &Path, branch: &str) -> Self {
+        let copy = Self {
+            home: tempfile::tempdir().unwrap(),
+        };
+        std::fs::create_dir(copy.folder()).unwrap();
+        let from = from.to_str().unwrap();
+        copy.git(&["clone", "-q", "-b", branch, from, "."]);
+        copy
+    }
+
+    pub fn folder(&self) -> PathBuf {
         self.home.path().join("config")
     }
 
@@ -49,7 +60,7 @@ impl WorkingCopy {
         std::fs::write(file, text).unwrap();
     }
 
-    fn git(&self, arguments: &[&str]) {
+    pub fn git(&self, arguments: &[&str]) {
         let who = ["-c", "user.name=mia", "-c", "user.email=mia@example.com"];
         let mut command = Command::new("git");
         let command = command.args(who).args(arguments);

@@ -11,6 +11,8 @@
     reason = "one test binary: nothing of it is reachable, and `pub` marks what a module shows the others"
 )]
 
+mod action;
+mod chart;
 mod contract;
 mod crash;
 mod delivery;

@@ -53,17 +53,12 @@ pub async fn observe(
     }
     let observed = Snapshot {
         retire: gate_is_to_retire(ctx, key, &base, &snapshot).await?,
-        leaves_queue: false,
         commands,
         tampered: thread.tampered,
         failure,
         wanted,
         sticky: thread.sticky,
-        preview: None,
-        published: None,
-        verdict: None,
-        permit: None,
-        gate: None,
+        ..Snapshot::default()
     };
     Ok(Observation {
         observed,

@@ -83,7 +83,7 @@ pub struct Sticky {
 }
 
 /// The facts about a pull request that a reconcile decides from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// The head has a green verdict, and the pull request is no longer open.
     pub retire: bool,
