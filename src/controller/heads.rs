@@ -7,6 +7,7 @@
 //! by `/preview`. Known race: a crash for another reason leaves a record too,
 //! so a single record does not stop the next attempt.
 
+use anyhow::Context as _;
 use std::path::PathBuf;
 
 use crate::domain::{CommitSha, PullRequestKey};
@@ -29,7 +30,8 @@ pub struct Attempt {
 
 impl Heads {
     pub fn new(folder: PathBuf) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(&folder)?;
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
         Ok(Self { folder })
     }
 

@@ -76,6 +76,9 @@ impl Sender {
     /// Reads the event.
     pub fn event(&self, body: &[u8]) -> Result<Verified, Refusal> {
         let event: ImageBuilt = serde_json::from_slice(body).map_err(|error| {
+            // A place in one line says nothing to who sent an object.
+            let place = format!(" at line {} column {}", error.line(), error.column());
+            let error = error.to_string().replace(&place, "");
             Refusal::Malformed(format!("{error}: send a JSON object with `image`, `digest`, `tag`, `commit` and `source` (owner/name)"))
         })?;
         let name =

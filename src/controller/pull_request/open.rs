@@ -13,8 +13,8 @@ use super::verdict::{gate_of, verdict};
 use crate::controller::{Base, Error, Reader, Result};
 use crate::domain::PullRequestKey;
 use crate::domain::command::Command;
-use crate::domain::gate::{self, PreviewFact};
-use crate::domain::pull_request::{CommandComment, Snapshot};
+use crate::domain::gate::{self, Facts, MergePermit, PreviewFact, Verdict};
+use crate::domain::pull_request::{CommandComment, Snapshot, Wanted};
 use crate::git::TooMuch;
 use crate::github::{CheckRun, PullSnapshot};
 
@@ -78,7 +78,7 @@ pub async fn observe(
             .is_some_and(|(facts, verdict, _)| gate::leaves_queue(facts, verdict)),
         commands,
         tampered: thread.tampered,
-        wanted: (!needs_no_comment).then(|| shown_preview.text.comment.clone()),
+        wanted: (!needs_no_comment).then(|| comment(&shown_preview, judged.as_ref())),
         sticky: thread.sticky,
         preview: Some(shown_preview.id.clone()),
         published: if is_current {
@@ -99,6 +99,15 @@ pub async fn observe(
         shown_preview: Some(shown_preview),
         quiet: None,
     })
+}
+
+/// The comment; where it can be merged as it is, with what comes next. `judged`: the facts of the
+/// gates, where there are some.
+fn comment(shown: &ShownPreview, judged: Option<&(Facts, Verdict, Option<MergePermit>)>) -> Wanted {
+    match judged.filter(|_| shown.preview.ok()) {
+        Some((facts, ..)) => shown.text.with_next(gate::next(facts)),
+        None => shown.text.comment.clone(),
+    }
 }
 
 fn requests_preview(command: &CommandComment) -> bool {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::discover::RawDiscovers;
 use super::helm::RawHelm;
 use super::pattern::{APPLICATION, STAGE, names_in};
-use super::{MergePolicy, RollbackPolicy, invalid};
+use super::{FILE, MergePolicy, RollbackPolicy, invalid};
 use crate::domain::ownership::FieldRule;
 use crate::domain::sync::DriftMode;
 use crate::domain::{Invalid, Name, yaml};
@@ -366,7 +366,7 @@ pub(super) fn unguarded(text: &str) -> String {
 
 /// Adds the file's name, and the nearest key to an unknown one.
 fn explain(error: &str) -> Invalid {
-    let mut text = error.to_string();
+    let mut text = error.replace("<input>", FILE);
     let first = error.lines().next().unwrap_or_default();
     if let Some((unknown, expected)) = first
         .split_once("unknown ")

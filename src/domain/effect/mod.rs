@@ -150,7 +150,11 @@ fn configured(context: &Context<'_>, change: &Change) -> Option<Effect> {
         // A workload with no replicas has no pods to replace.
         _ if rolls(change) && replicas(change) == 0 => None,
         _ if rolls(change) => Some(Effect::new(change, rollout(change))),
-        "ConfigMap" if !is_hashed(name) && !context.named.contains(&(namespace, name)) => {
+        "ConfigMap"
+            if holds_other_data(change)
+                && !is_hashed(name)
+                && !context.named.contains(&(namespace, name)) =>
+        {
             Some(Effect::new(
                 change,
                 "no pod restarts: running pods keep what they read at start until their next rollout",
@@ -158,6 +162,15 @@ fn configured(context: &Context<'_>, change: &Change) -> Option<Effect> {
         }
         _ => None,
     }
+}
+
+/// Whether what pods read of it changes.
+fn holds_other_data(change: &Change) -> bool {
+    let (Some(before), Some(after)) = (&change.before, &change.after) else {
+        return false;
+    };
+    let differs = |field: &str| before[field] != after[field];
+    differs("data") || differs("binaryData")
 }
 
 fn recreated(change: &Change) -> Option<Effect> {

@@ -69,6 +69,13 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     )
 }
 
+/// How many approvals it needs.
+pub(super) fn needed(facts: &Facts) -> u32 {
+    let demands = demands(facts);
+    let all = demands.iter().map(|demand| demand.needed);
+    all.max().unwrap_or_default()
+}
+
 /// Why a user may not accept the changes that the preview does not show: only somebody who may
 /// approve for every stage may. None: the user may.
 pub fn unseen_refusal(facts: &Facts, user: &str, may_write: bool) -> Option<String> {

@@ -6,7 +6,7 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     facts.draft.then(|| {
         leaf(
             "draft",
-            Standing::Failed,
+            Standing::Pending,
             "is a draft: mark it as ready for review".into(),
         )
         .clears([Clear::Author])

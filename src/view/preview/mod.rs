@@ -33,11 +33,15 @@ use self::parts::Part;
 use self::title::{counted, plain, verdict_line};
 use super::markers::sticky;
 use super::{MOST_BYTES, render};
+use crate::domain::gate::Next;
 use crate::domain::pull_request::{Preview, Wanted};
 
 /// What a preview becomes: the sticky comment, and the check run's three texts.
 pub struct PreviewText {
     pub comment: Wanted,
+    /// The last line of the comment, and what of it is no part of its fingerprint.
+    footer: String,
+    varies: String,
     pub title: String,
     pub summary: String,
     pub text: String,
@@ -55,10 +59,39 @@ struct PreviewView {
     verdict: String,
     alerts: Vec<Alert>,
     details: String,
-    head: String,
-    base: String,
-    duration: String,
-    digest: String,
+    footer: String,
+}
+
+impl PreviewText {
+    /// The comment with what comes next.
+    pub fn with_next(&self, next: Next) -> Wanted {
+        let Some(before) = self.comment.text.trim_end().strip_suffix(&self.footer) else {
+            return self.comment.clone();
+        };
+        let text = format!("{before}**Next:** {}\n\n{}\n", words(next), self.footer);
+        sticky(&text, &self.varies, false)
+    }
+}
+
+fn words(next: Next) -> String {
+    let approved = |approvals: u32| match approvals {
+        0 => String::new(),
+        1 => "one approval, then ".to_string(),
+        several => format!("{several} approvals, then "),
+    };
+    match next {
+        Next::Ready => "mark it as ready for review.".into(),
+        Next::WindlassMerges { approvals: 0 } => {
+            "windlass merges it as soon as its gates pass.".into()
+        }
+        Next::WindlassMerges { approvals } => {
+            format!("{}windlass merges it.", approved(approvals))
+        }
+        Next::PersonMerges { approvals } => format!(
+            "{}merge it yourself, or have windlass do it by `/merge`.",
+            approved(approvals)
+        ),
+    }
 }
 
 pub fn preview(preview: &Preview) -> PreviewText {
@@ -82,20 +115,24 @@ pub fn preview(preview: &Preview) -> PreviewText {
     // every open pull request's.
     let base = preview.base.short();
     let varies = format!(" on base `{base}` · {duration}");
+    let footer = format!(
+        "<sub>head `{}`{varies} · plan `{}` · `/help`</sub>",
+        preview.head.short(),
+        &preview.digest()[..16]
+    );
     let comment = render(
         "preview.md",
         PreviewView {
             verdict,
             alerts,
             details: fitting(&parts, &whole),
-            head: preview.head.short().into(),
-            base: base.into(),
-            duration,
-            digest: preview.digest()[..16].into(),
+            footer: footer.clone(),
         },
     );
     PreviewText {
         comment: sticky(&comment, &varies, false),
+        footer,
+        varies,
         title,
         summary,
         text: if pages.is_empty() {
