@@ -97,6 +97,7 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
         }
     }
     let preview = Preview {
+        policy: changes.policy,
         head,
         base,
         applications: applications(args, &mirror, &catalog, inputs, &heads).await?,

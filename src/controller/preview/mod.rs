@@ -59,6 +59,7 @@ pub fn synced_of(
 /// An empty preview, with an error if nothing can be previewed.
 pub fn blank(key: ApplicationKey, cluster: &str, error: Option<String>) -> ApplicationPreview {
     ApplicationPreview {
+        after: Vec::new(),
         cluster: cluster.into(),
         inputs: Default::default(),
         plan: Plan::default(),
@@ -90,6 +91,7 @@ pub async fn application(
     let error = unreachable(environment, repo, &target.destination);
     let mut preview = blank(key.clone(), &target.destination.cluster, error);
     preview.inputs = (hash_of(&before), hash_of(&after));
+    preview.after = target.stage.after.clone();
     if preview.error.is_some() {
         return Ok(preview);
     }

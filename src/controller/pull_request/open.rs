@@ -68,8 +68,8 @@ pub async fn observe(
     }
     // No comment if no application changes and there was none before.
     let preview = &shown_preview.preview;
-    let needs_no_comment =
-        preview.applications.is_empty() && preview.failure.is_none() && thread.sticky.is_none();
+    let says_nothing = preview.applications.is_empty() && preview.policy.is_empty();
+    let needs_no_comment = says_nothing && preview.failure.is_none() && thread.sticky.is_none();
     let observed = Snapshot {
         retire: false,
         failure: None,

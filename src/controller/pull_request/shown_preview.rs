@@ -146,6 +146,7 @@ pub async fn make(
     let (total, failure) = (diff.total, diff.failure.clone());
     let (applications, passing) = applications(ctx, base, diff).await?;
     let preview = Preview {
+        policy: changes.policy.clone(),
         head: head.clone(),
         base: base.commit.clone(),
         applications,

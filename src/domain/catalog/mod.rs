@@ -10,7 +10,8 @@
 //! `tree` (which directories can be applications), `helm` (how a chart is rendered),
 //! `expand` (from a tree to [`Target`]s), `discover` (from the objects of others in a
 //! tree to [`Target`]s), `order` (the order of stages and
-//! dependencies), `draft` (a file for a repository that has none).
+//! dependencies), `draft` (a file for a repository that has none), `policy` (what a
+//! change of the file makes of who approves).
 
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ mod gates;
 mod helm;
 mod order;
 mod pattern;
+mod policy;
 mod raw;
 mod rule;
 mod tree;
@@ -44,6 +46,7 @@ pub use discover::Objects;
 pub use draft::{Contents, Draft, draft};
 pub use helm::HelmOptions;
 pub use pattern::is_manifest;
+pub use policy::{PolicyChange, policy_changes};
 pub use raw::schema;
 pub use tree::{KUSTOMIZATIONS, Tree};
 

@@ -20,7 +20,7 @@ mod scaling;
 mod tests;
 
 use configuration::{is_hashed, named_by_pods};
-use rollout::{rollout, rolls};
+use rollout::{rollout, rolls, stops_first};
 use scaling::{autoscaled, pods_end, replicas, scaling};
 
 pub use budget::budget;
@@ -31,8 +31,8 @@ pub use rollout::{pods_rolled, replaces_pods};
 pub struct Effect {
     pub key: ResourceKey,
     pub text: String,
-    /// Data is lost, or may be.
-    pub destructive: bool,
+    /// Data is lost, or may be; or everything of it stops for a while.
+    pub grave: bool,
 }
 
 impl Effect {
@@ -40,13 +40,13 @@ impl Effect {
         Self {
             key: change.key.clone(),
             text: text.into(),
-            destructive: false,
+            grave: false,
         }
     }
 
-    fn destructive(change: &Change, text: impl Into<String>) -> Self {
+    fn grave(change: &Change, text: impl Into<String>) -> Self {
         Self {
-            destructive: true,
+            grave: true,
             ..Self::new(change, text)
         }
     }
@@ -122,7 +122,7 @@ fn created(context: &Context<'_>, change: &Change) -> Vec<Effect> {
         ),
     )];
     if after(change)["spec"]["volumeClaimTemplates"].is_array() {
-        found.push(Effect::destructive(
+        found.push(Effect::grave(
             change,
             format!(
                 "its volume claims are new and empty: the data of {} stays in its old claims",
@@ -149,6 +149,7 @@ fn configured(context: &Context<'_>, change: &Change) -> Option<Effect> {
     match change.key.kind.as_str() {
         // A workload with no replicas has no pods to replace.
         _ if rolls(change) && replicas(change) == 0 => None,
+        _ if rolls(change) && stops_first(change) => Some(Effect::grave(change, rollout(change))),
         _ if rolls(change) => Some(Effect::new(change, rollout(change))),
         "ConfigMap"
             if holds_other_data(change)
@@ -180,11 +181,11 @@ fn recreated(change: &Change) -> Option<Effect> {
             change,
             "its pods keep running, and the new object takes them over",
         ),
-        "Deployment" | "StatefulSet" | "DaemonSet" if replicas(change) > 0 => Effect::destructive(
+        "Deployment" | "StatefulSet" | "DaemonSet" if replicas(change) > 0 => Effect::grave(
             change,
             format!("{} before new ones start", pods_end(change)),
         ),
-        "Service" => Effect::destructive(
+        "Service" => Effect::grave(
             change,
             "it serves no traffic until it is created again, and its address changes",
         ),
@@ -197,7 +198,7 @@ fn recreated(change: &Change) -> Option<Effect> {
 fn pruned(context: &Context<'_>, change: &Change) -> Option<Effect> {
     Some(match change.key.kind.as_str() {
         "CustomResourceDefinition" => objects_go(change),
-        "Namespace" => Effect::destructive(change, "everything in it is deleted with it"),
+        "Namespace" => Effect::grave(change, "everything in it is deleted with it"),
         "PersistentVolumeClaim" | "PersistentVolume" => data_goes(change),
         "Deployment" | "StatefulSet" | "ReplicaSet" if replicas(change) > 0 => {
             let has_other_changes = context
@@ -216,14 +217,14 @@ fn pruned(context: &Context<'_>, change: &Change) -> Option<Effect> {
 }
 
 fn data_goes(change: &Change) -> Effect {
-    Effect::destructive(
+    Effect::grave(
         change,
         "its data is deleted with it, unless the volume's reclaim policy is Retain",
     )
 }
 
 fn objects_go(change: &Change) -> Effect {
-    Effect::destructive(change, "every object of its kind is deleted with it")
+    Effect::grave(change, "every object of its kind is deleted with it")
 }
 
 fn after(change: &Change) -> &Value {

@@ -33,6 +33,12 @@ pub(super) fn rolls(change: &Change) -> bool {
         && sides.is_some_and(|(before, after)| replaces_pods(before, after))
 }
 
+/// Whether all pods stop before new ones start.
+pub(super) fn stops_first(change: &Change) -> bool {
+    let strategy = |object: &Value| object["spec"]["strategy"]["type"] == "Recreate";
+    change.key.kind == "Deployment" && change.after.as_ref().is_some_and(|after| strategy(after))
+}
+
 pub(super) fn rollout(change: &Change) -> String {
     let after = change.after.as_ref();
     let spec = |path: &str| {
@@ -51,8 +57,10 @@ pub(super) fn rollout(change: &Change) -> String {
         _ => pods(replicas(change)),
     };
     if change.key.kind == "Deployment" {
-        if spec("/spec/strategy/type") == "Recreate" {
-            return format!("replaces {pods}: all stop before new ones start (strategy Recreate)");
+        if stops_first(change) {
+            return format!(
+                "downtime: replaces {pods}, and all stop before new ones start (strategy Recreate)"
+            );
         }
         let (surge, down) = (
             spec("/spec/strategy/rollingUpdate/maxSurge"),

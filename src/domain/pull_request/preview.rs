@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::ImageChange;
+use crate::domain::catalog::PolicyChange;
 use crate::domain::plan::{self, Plan};
-use crate::domain::{ApplicationKey, CommitSha};
+use crate::domain::{ApplicationKey, CommitSha, Name};
 
 /// What a pull request would do to the live clusters.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub struct Preview {
     pub applications: Vec<ApplicationPreview>,
     /// How many applications the base declares.
     pub total: usize,
+    /// How it changes the policy of applications, by their titles.
+    pub policy: Vec<(String, PolicyChange)>,
     /// Why there is no preview.
     pub failure: Option<Failure>,
     pub duration: Duration,
@@ -39,6 +42,8 @@ pub enum Failure {
 #[derive(Debug, Clone)]
 pub struct ApplicationPreview {
     pub key: ApplicationKey,
+    /// The stages that its stage comes after.
+    pub after: Vec<Name>,
     pub cluster: String,
     /// Digests of the files that its rendering reads, in the base and with the pull request.
     pub inputs: (String, String),

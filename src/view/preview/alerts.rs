@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::super::markdown::{code, quoted, told};
 use super::holders::{drift_lines, holders};
+use super::policy;
 use crate::domain::effect;
+use crate::domain::image::ImageRef;
 use crate::domain::plan::{Action, Change};
 use crate::domain::pull_request::{Failure, Preview};
 
@@ -14,7 +16,8 @@ pub(super) struct Alert {
     pub text: String,
 }
 
-/// At most two: one for what cannot be undone or done, one for what is done to others.
+/// At most three: one for a change of policy, one for what cannot be undone or done, one for what is
+/// done to others.
 pub(super) fn alerts(preview: &Preview) -> Vec<Alert> {
     if let Some(failure) = &preview.failure {
         return vec![of_failure(failure)];
@@ -25,7 +28,12 @@ pub(super) fn alerts(preview: &Preview) -> Vec<Alert> {
     } else {
         "CAUTION"
     };
+    let weaker = preview.policy.iter().any(|(_, change)| change.is_weaker());
     [
+        (
+            if weaker { "CAUTION" } else { "NOTE" },
+            policy::policy(&preview.policy),
+        ),
         (kind, grave(preview, &failed)),
         ("WARNING", done_to_others(preview)),
     ]
@@ -91,15 +99,64 @@ fn grave(preview: &Preview, failed: &[String]) -> Vec<String> {
             lines.push(format!("{word} {}.", list(&gone)));
         }
     }
+    lines.extend(unpinned(preview));
+    lines.extend(at_once(preview));
     let effects = preview
         .applications
         .iter()
         .flat_map(|app| effect::effects(&app.plan))
-        .filter(|effect| effect.destructive);
+        .filter(|effect| effect.grave);
     lines.extend(
         effects.map(|effect| format!("{}: {}.", code(&effect.key.to_string()), effect.text)),
     );
     lines
+}
+
+/// Images that lose their digest.
+fn unpinned(preview: &Preview) -> Option<String> {
+    let is_pinned = |image: &Option<ImageRef>| image.as_ref().is_some_and(|of| of.digest.is_some());
+    let lost = preview.applications.iter().flat_map(|app| {
+        let changes = app.images.iter();
+        let lost = changes.filter(|one| is_pinned(&one.from) && one.to.is_some());
+        let lost = lost.filter(|one| !is_pinned(&one.to));
+        lost.map(|one| format!("{} in {}", code(&one.name), code(&app.key.title())))
+    });
+    let lost: Vec<_> = lost.collect();
+    (!lost.is_empty()).then(|| {
+        format!(
+            "{} {} no digest any more: what the tag points to may change without a commit.",
+            list(&lost),
+            if lost.len() == 1 { "has" } else { "have" }
+        )
+    })
+}
+
+/// Applications that change in a stage and in one that comes after it.
+fn at_once(preview: &Preview) -> Option<String> {
+    let changing = || {
+        let all = preview.applications.iter();
+        all.filter(|app| !app.plan.is_empty())
+    };
+    let pairs = changing().flat_map(|later| {
+        let earlier = changing().filter(|earlier| {
+            earlier.key.application == later.key.application
+                && later.after.contains(&earlier.key.stage)
+        });
+        earlier.map(|earlier| {
+            format!(
+                "{} and {}",
+                code(&earlier.key.title()),
+                code(&later.key.title())
+            )
+        })
+    });
+    let pairs: Vec<_> = pairs.collect();
+    (!pairs.is_empty()).then(|| {
+        format!(
+            "Changes {} at once, without a promotion between them.",
+            list(&pairs)
+        )
+    })
 }
 
 /// What a sync sets back, and fields that are taken.
@@ -147,7 +204,7 @@ fn names(preview: &Preview, wanted: impl Fn(&Change) -> bool) -> Vec<String> {
         .collect()
 }
 
-fn list(items: &[String]) -> String {
+pub(super) fn list(items: &[String]) -> String {
     const SHOWN: usize = 10;
     let shown = items
         .iter()

@@ -6,7 +6,7 @@
 //!
 //! - `parts`: what is told of each change; `buckets`, `holders`: what is told besides
 //! - `forms`: the details, by how much is told; `names`: the shortest of them
-//! - `title`, `alerts`: what stands above the details
+//! - `title`, `alerts`, `policy`: what stands above the details
 //! - `pages`: the check run's further texts
 
 mod alerts;
@@ -16,6 +16,7 @@ mod holders;
 mod names;
 mod pages;
 mod parts;
+mod policy;
 mod title;
 
 pub(super) use buckets::buckets;

@@ -6,6 +6,7 @@ use super::super::markdown::{code, quoted};
 use super::super::sticky_of;
 use super::*;
 use crate::domain::ApplicationKey;
+use crate::domain::catalog::PolicyChange;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Comparison, Confidence, Plan, Side};
@@ -50,9 +51,11 @@ fn of(comparisons: Vec<Comparison>) -> Preview {
         )
     };
     Preview {
+        policy: vec![],
         head: "a".repeat(40).parse().unwrap(),
         base: "b".repeat(40).parse().unwrap(),
         applications: vec![ApplicationPreview {
+            after: vec![],
             inputs: Default::default(),
             key: key(),
             cluster: "local".into(),
@@ -204,4 +207,27 @@ fn the_shortest_form_folds_names_and_shows_what_they_share() {
             .skip(1)
             .all(|after| after.starts_with('\n'))
     );
+}
+
+#[test]
+fn what_a_reviewer_must_not_miss_comes_first() {
+    let mut preview = of(vec![comparison("web", Some("shop:1"), Some("shop:2"))]);
+    let mut later = preview.applications[0].clone();
+    later.key.stage = "production".parse().unwrap();
+    later.after = vec!["staging".parse().unwrap()];
+    let unpinned: crate::domain::image::ImageRef = "ghcr.io/acme/shop:2".parse().unwrap();
+    later.images[0].to = Some(unpinned);
+    preview.applications.push(later);
+    preview.policy = ["shop/staging", "web/staging"]
+        .map(|title| (title.to_string(), PolicyChange::MergesItself(true)))
+        .into();
+    let text = super::preview(&preview).comment.text;
+    let alerts: Vec<_> = text.lines().filter(|line| line.starts_with('>')).collect();
+    insta::assert_snapshot!(alerts.join("\n"), @"
+    > [!CAUTION]
+    > Policy of `shop/staging`, `web/staging`: windlass merges image updates without a review.
+    > [!WARNING]
+    > `ghcr.io/acme/shop` in `shop/production` has no digest any more: what the tag points to may change without a commit.
+    > Changes `shop/staging` and `shop/production` at once, without a promotion between them.
+    ");
 }

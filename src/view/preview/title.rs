@@ -21,7 +21,11 @@ pub(super) fn verdict_line(preview: &Preview) -> String {
     }
     let changed = preview.applications.len();
     if changed == 0 {
-        return "**No application changes**".into();
+        let policy = match preview.policy.is_empty() {
+            true => "",
+            false => " · policy changes",
+        };
+        return format!("**No application changes**{policy}");
     }
     let mut parts = vec![format!(
         "**{changed} of {} {}**",

@@ -217,6 +217,16 @@ async fn policy_is_changed_by_what_policy_asks() {
     let loose = strict.replace("    gates: { approvals: 2 }\n", "    merge: auto\n");
     let number = world.propose("bob", "loose", &[("windlass.yaml", Some(&loose))]);
     world.gate_status(number, "pending").await;
+    // A reviewer reads what becomes of the policy.
+    let shown = world.conversation(number);
+    has(
+        &shown,
+        &[
+            "**No application changes** · policy changes",
+            "> [!CAUTION]\n> Policy of `shop/production`: 0 approvals required (before: 2).",
+            "windlass merges image updates without a review.",
+        ],
+    );
     world.approve("mia", number);
     world
         .until("one is not enough", async || {

@@ -72,6 +72,8 @@ async fn every_command_is_answered_once() {
 
     </details>
 
+    **Next:** one approval, then merge it yourself, or have windlass do it by `/merge`.
+
     <sub>head `(hex)` on base `(hex)` · (time) s · plan `wl1:(digest)` · `/help`</sub>
 
     --- bob 👀

@@ -43,6 +43,8 @@ async fn one_sticky_comment_and_a_check_run() {
 
     </details>
 
+    **Next:** one approval, then merge it yourself, or have windlass do it by `/merge`.
+
     <sub>head `(hex)` on base `(hex)` · (time) s · plan `wl1:(digest)` · `/help`</sub>
     ");
 
@@ -198,6 +200,8 @@ async fn secret_values_never_appear() {
     ```
 
     </details>
+
+    **Next:** one approval, then merge it yourself, or have windlass do it by `/merge`.
 
     <sub>head `(hex)` on base `(hex)` · (time) s · plan `wl1:(digest)` · `/help`</sub>
     ");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::controller::{Configured, configuration, targets_in};
-use crate::domain::catalog::{Approver, FILE, Target};
+use crate::domain::catalog::{Approver, FILE, PolicyChange, Target, policy_changes};
 use crate::domain::codeowners;
 use crate::domain::{Invalid, RepoName};
 use crate::git::{Listing, Mirror, TreeId};
@@ -58,6 +58,29 @@ pub fn reconfigured(
         found.extend(base.targets.iter().filter(by_owners).cloned());
     }
     found
+}
+
+/// How a pull request changes the policy of applications, by their titles.
+pub fn policy(
+    repo: &RepoName,
+    base: &Configured,
+    head: Option<&Configured>,
+) -> Vec<(String, PolicyChange)> {
+    // Where there is no file, nobody wrote a policy.
+    if base.is_drafted {
+        return Vec::new();
+    }
+    let targets = head.map(|head| head.targets.as_slice()).unwrap_or_default();
+    let of = |before: &Target| {
+        let after = targets.iter().find(|after| after.is_same(before));
+        let title = before.key(repo).title();
+        let changes = policy_changes(before, after);
+        changes
+            .into_iter()
+            .map(move |change| (title.clone(), change))
+            .collect::<Vec<_>>()
+    };
+    base.targets.iter().flat_map(of).collect()
 }
 
 /// Every application that two configurations declare differently, as each of them has it.

@@ -12,13 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::controller::resource_owners::RenderInputs;
 use crate::controller::{Configured, configuration, drafted};
-use crate::domain::catalog::{FILE, Target};
+use crate::domain::catalog::{FILE, PolicyChange, Target};
 use crate::domain::codeowners::{self, CodeOwners};
 use crate::domain::pull_request::Failure;
 use crate::domain::{CommitSha, Invalid, Name, RepoName};
 use crate::git::{Listing, Merged, Mirror, TooLarge, TreeId};
 use crate::render::{self, Source};
-use configuration::{reconfigured, targets};
+use configuration::{policy, reconfigured, targets};
 use inputs::InputChange;
 
 /// Which files and applications a pull request changes.
@@ -32,6 +32,8 @@ pub struct Changes {
     pub files: Vec<String>,
     /// Applications whose configuration `windlass.yaml` changes, as they were and as they would be.
     pub reconfigured: Vec<Target>,
+    /// What that makes of the policy of applications, by their titles.
+    pub policy: Vec<(String, PolicyChange)>,
     /// The changed files that each touched application reads.
     pub reads: BTreeMap<(Name, Name), Vec<String>>,
     /// The `CODEOWNERS` of the base.
@@ -144,6 +146,9 @@ fn compared(
     let mut diff = GitDiff::default();
     diff.changes.reconfigured =
         reconfigured(configured, proposed, before.listing(), after.listing());
+    if before.listing().get(FILE) != after.listing().get(FILE) {
+        diff.changes.policy = policy(repo, configured, proposed);
+    }
     let changed = changes_between(before, after.listing())?;
     diff.changes.owners = changed.owners;
     let targets = match targets(configured, after, repo)? {
