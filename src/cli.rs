@@ -220,8 +220,21 @@ fn finish(outcome: anyhow::Result<String>) -> ExitCode {
     }
 }
 
+/// An error with its causes; what a cluster says in its own words.
+fn words(error: &anyhow::Error) -> String {
+    let mut causes = Vec::new();
+    for cause in error.chain() {
+        if let Some(of_cluster) = cause.downcast_ref::<kube::Error>() {
+            causes.push(crate::cluster::words(of_cluster));
+            break;
+        }
+        causes.push(cause.to_string());
+    }
+    causes.join(": ")
+}
+
 fn fail(error: &anyhow::Error) -> ExitCode {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "windlass: {error:#}");
+    let _ = writeln!(std::io::stderr(), "windlass: {}", words(error));
     ExitCode::from(2)
 }

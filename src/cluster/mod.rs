@@ -32,6 +32,7 @@ mod discovery;
 mod limit;
 mod objects;
 pub mod pods;
+mod words;
 mod writes;
 
 use connect::DEADLINE;
@@ -39,6 +40,7 @@ pub use connect::{ANSWERS, connect, connect_as, with_warnings};
 pub use index::{IndexEntry, Lookup};
 use limit::{AdaptiveLimit, FIRST_IN_FLIGHT};
 pub use objects::{Found, Keeps};
+pub use words::words;
 pub use writes::{Applied, Refusal, Writer};
 
 /// Why a request to a cluster failed.
