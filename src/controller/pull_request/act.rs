@@ -35,7 +35,7 @@ pub async fn act(
                 let body = view::sticky_body(&wanted, &ctx.seal, &place);
                 put_comment(ctx, key, &body, Some(id)).await?;
             }
-            Step::TellFailure(text) => put_comment(ctx, key, &text, None).await?,
+            Step::TellFailure(text) => tell_failure(ctx, key, &text).await?,
             Step::PublishCheck => {
                 publish(ctx, key, observation).await?;
                 requeue = Requeue::After(Duration::ZERO);
@@ -107,6 +107,15 @@ fn next_look(ctx: &Writer, observation: &Observation) -> Requeue {
         requeue = Requeue::After(Duration::from_secs(30));
     }
     requeue.or_after(observation.next_change(ctx.now()))
+}
+
+async fn tell_failure(ctx: &Writer, key: &PullRequestKey, text: &str) -> Result<()> {
+    put_comment(ctx, key, text, None).await?;
+    for title in view::failed_of(text) {
+        let told = &ctx.cache.pulls.told_failures;
+        told.insert((key.clone(), title), ());
+    }
+    Ok(())
 }
 
 async fn report_tampering(

@@ -80,7 +80,11 @@ async fn told_failure(
     progress: &[Rollout],
 ) -> Result<Option<String>> {
     let fails = |one: &&Rollout| one.failed && one.state == RolloutState::Failed;
-    let is_new = |one: &&Rollout| !thread.failures.contains(&one.key.title());
+    let told = &ctx.cache.pulls.told_failures;
+    let is_new = |one: &&Rollout| {
+        let title = one.key.title();
+        !thread.failures.contains(&title) && !told.contains_key(&(key.clone(), title))
+    };
     let failing: Vec<_> = progress.iter().filter(fails).filter(is_new).collect();
     if failing.is_empty() {
         return Ok(None);

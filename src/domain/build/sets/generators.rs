@@ -4,8 +4,12 @@
 use serde_json::{Value, json};
 
 use super::template::Engine;
-use super::{Parameters, Tree, items};
+use super::{MOST, Parameters, TOO_MANY, Tree, items};
 use crate::domain::{RepoName, yaml};
+
+/// Bounds on the search for paths: the patterns of a generator, and the steps of one match.
+const MOST_PATTERNS: usize = 200;
+const MOST_STEPS: u32 = 2_000;
 
 /// What all generators of a set see.
 pub(super) struct Context<'a> {
@@ -45,8 +49,16 @@ pub(super) fn parameters(
             "the generator `{kind}` is not evaluated: what it finds is not in Git"
         ));
     };
+    bounded(&made)?;
     made.retain(|parameters| is_selected(&generator["selector"], parameters));
     Ok(made)
+}
+
+fn bounded(made: &[Parameters]) -> Result<(), String> {
+    match made.len() > MOST {
+        true => Err(TOO_MANY.into()),
+        false => Ok(()),
+    }
 }
 
 fn listed(list: &Value) -> Result<Vec<Parameters>, String> {
@@ -97,6 +109,11 @@ fn of_git(git: &Value, context: &Context<'_>) -> Result<Vec<Parameters>, String>
     let prefix = git["pathParamPrefix"].as_str().unwrap_or_default();
     let mut made = Vec::new();
     let directories = items(&git["directories"]);
+    if directories.len() + items(&git["files"]).len() > MOST_PATTERNS {
+        return Err(format!(
+            "the generator `git` has more than {MOST_PATTERNS} patterns"
+        ));
+    }
     for path in chosen(&context.tree.directories, directories, false) {
         made.push(of_path(path, None, prefix));
     }
@@ -115,6 +132,7 @@ fn of_git(git: &Value, context: &Context<'_>) -> Result<Vec<Parameters>, String>
             parameters.extend(of_path(directory, Some(name), prefix));
             made.push(parameters);
         }
+        bounded(&made)?;
     }
     for parameters in &mut made {
         if git["values"].is_object() {
@@ -182,6 +200,7 @@ fn of_matrix(
             join(&mut both, other);
             made.push(both);
         }
+        bounded(&made)?;
     }
     Ok(made)
 }
@@ -283,7 +302,7 @@ pub(super) fn may_match(pattern: &str, file: &str) -> bool {
 fn glob(pattern: &str, path: &str, crosses: bool) -> bool {
     fn at(pattern: &[u8], path: &[u8], crosses: bool, steps: &mut u32) -> bool {
         *steps += 1;
-        if *steps > 20_000 {
+        if *steps > MOST_STEPS {
             return false;
         }
         match pattern {

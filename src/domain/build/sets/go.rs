@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::Parameters;
 use super::generators::normalized;
+use super::template::bounded;
 
 /// A text with its actions carried out.
 pub(super) fn fill(text: &str, parameters: &Parameters) -> Result<String, String> {
@@ -29,6 +30,7 @@ pub(super) fn fill(text: &str, parameters: &Parameters) -> Result<String, String
         let words = trimmed.strip_suffix('-').unwrap_or(trimmed).trim();
         let visible = shown(&open);
         step(words, &data, &mut open, visible, &mut out)?;
+        bounded(&out)?;
         rest = match action.ends_with('-') {
             true => after.trim_start(),
             false => after,
@@ -106,7 +108,7 @@ fn truth(value: &Value) -> bool {
 /// A pipeline: the value of each command is the last argument of the next.
 fn evaluate(text: &str, data: &Value) -> Result<Value, String> {
     let mut tokens = tokens(text)?.into_iter().peekable();
-    let value = pipeline(&mut tokens, data)?;
+    let value = pipeline(&mut tokens, data, MOST_DEEP)?;
     match tokens.next() {
         None => Ok(value),
         Some(more) => Err(format!("`{text}`: `{more}` is not read")),
@@ -115,7 +117,12 @@ fn evaluate(text: &str, data: &Value) -> Result<Value, String> {
 
 type Tokens = std::iter::Peekable<std::vec::IntoIter<String>>;
 
-fn pipeline(tokens: &mut Tokens, data: &Value) -> Result<Value, String> {
+/// Parentheses in each other.
+const MOST_DEEP: usize = 20;
+
+fn pipeline(tokens: &mut Tokens, data: &Value, deep: usize) -> Result<Value, String> {
+    let below = deep.checked_sub(1);
+    let below = below.ok_or("more than 20 parentheses are in each other")?;
     let mut piped: Option<Value> = None;
     loop {
         let mut arguments = Vec::new();
@@ -127,7 +134,7 @@ fn pipeline(tokens: &mut Tokens, data: &Value) -> Result<Value, String> {
             tokens.next();
             let is_name = token.starts_with(|c: char| c.is_ascii_alphabetic());
             if token == "(" {
-                arguments.push(pipeline(tokens, data)?);
+                arguments.push(pipeline(tokens, data, below)?);
                 if tokens.next().as_deref() != Some(")") {
                     return Err("a parenthesis has no end".into());
                 }

@@ -21,8 +21,13 @@ mod template;
 
 pub const KIND: &str = "ApplicationSet";
 
-/// The most Applications of one set.
+/// The most Applications of one set, and the most parameters of one generator.
 const MOST: usize = 2_000;
+/// The most bytes that one text is filled in to, and those of all Applications of a set.
+const MOST_TEXT: usize = 256 << 10;
+const MOST_BYTES: usize = 16 << 20;
+
+const TOO_MANY: &str = "it makes more Applications than windlass evaluates (2,000, of 16 MiB)";
 
 /// What generators read of a tree.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +54,7 @@ pub fn applications(set: &Value, tree: &Tree) -> Result<Vec<Value>, Invalid> {
         repository,
         engine: template::Engine::of(set),
     };
-    let mut made = Vec::new();
+    let (mut made, mut bytes) = (Vec::new(), 0);
     for generator in items(&spec["generators"]) {
         let all = generators::parameters(generator, &context, &Parameters::new());
         for parameters in all.map_err(of_set)? {
@@ -57,9 +62,11 @@ pub fn applications(set: &Value, tree: &Tree) -> Result<Vec<Value>, Invalid> {
             let mut text = spec["template"].clone();
             merge(&mut text, template_of(generator));
             let object = application(set, &text, &parameters, &context.engine);
-            made.push(object.map_err(of_set)?);
-            if made.len() > MOST {
-                return Err(of_set(format!("it makes more than {MOST} Applications")));
+            let object = object.map_err(of_set)?;
+            bytes += object.to_string().len();
+            made.push(object);
+            if made.len() > MOST || bytes > MOST_BYTES {
+                return Err(of_set(TOO_MANY.into()));
             }
         }
     }

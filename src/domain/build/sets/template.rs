@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::generators::lookup;
-use super::{Parameters, go};
+use super::{MOST_TEXT, Parameters, go};
 
 /// How texts are filled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,26 +45,38 @@ impl Engine {
     pub(super) fn fill_text(self, text: &str, parameters: &Parameters) -> Result<String, String> {
         match self {
             _ if !text.contains("{{") => Ok(text.into()),
-            Self::Names => Ok(by_names(text, parameters)),
+            Self::Names => by_names(text, parameters),
             Self::Go => go::fill(text, parameters),
         }
     }
 }
 
-fn by_names(text: &str, parameters: &Parameters) -> String {
+/// An error if a text becomes too long.
+pub(super) fn bounded(text: &str) -> Result<(), String> {
+    match text.len() > MOST_TEXT {
+        true => Err(format!(
+            "a text of its template becomes longer than {} KiB",
+            MOST_TEXT >> 10
+        )),
+        false => Ok(()),
+    }
+}
+
+fn by_names(text: &str, parameters: &Parameters) -> Result<String, String> {
     let (mut out, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once("{{") {
         out.push_str(before);
         let Some((name, after)) = after.split_once("}}") else {
-            return out + "{{" + after;
+            return Ok(out + "{{" + after);
         };
         match named(name.trim(), parameters) {
             Some(value) => out.push_str(&value),
             None => out.push_str(&format!("{{{{{name}}}}}")),
         }
+        bounded(&out)?;
         rest = after;
     }
-    out + rest
+    Ok(out + rest)
 }
 
 /// `path` is the path itself, and `path[0]` its first name.

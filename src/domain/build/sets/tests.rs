@@ -144,6 +144,45 @@ fn templates_of_go() {
 }
 
 #[test]
+fn hostile_sets_end_in_words() {
+    let many = |count: usize| {
+        format!(
+            "{{list: {{elements: [{}]}}}}",
+            vec!["{a: b}"; count].join(", ")
+        )
+    };
+    let product = format!(
+        "[{{matrix: {{generators: [{}, {}]}}}}]",
+        many(1_000),
+        many(1_000)
+    );
+    let nested = format!("{{{{ {}.a{} }}}}", "(".repeat(5_000), ")".repeat(5_000));
+    let one = "[{list: {elements: [{a: b}]}}]";
+    let long = format!("[{{list: {{elements: [{{a: {}}}]}}}}]", "x".repeat(100_000));
+    let rows = [
+        (
+            product.as_str(),
+            "x",
+            "more Applications than windlass evaluates",
+        ),
+        (
+            one,
+            nested.as_str(),
+            "more than 20 parentheses are in each other",
+        ),
+        (
+            long.as_str(),
+            "{{.a}}{{.a}}{{.a}}",
+            "becomes longer than 256 KiB",
+        ),
+    ];
+    for (generators, name, expected) in rows {
+        let why = made(generators, name, "x", true).unwrap_err();
+        assert!(why.contains(expected), "{why}");
+    }
+}
+
+#[test]
 fn what_is_not_in_git_is_said() {
     let rows = [
         (

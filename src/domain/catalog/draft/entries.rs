@@ -11,6 +11,8 @@ use crate::domain::{Invalid, Name, RepoName};
 
 /// An entry with more exceptions than that names its directories one by one.
 const MOST_EXCLUDED: usize = 5;
+/// A draft that leaves out more entries than that is none.
+const MOST_LEFT_OUT: usize = 20;
 /// The namespace of objects that name none, as kubectl has it.
 pub(super) const NO_NAMESPACE: &str = "default";
 /// The cluster that windlass runs in.
@@ -298,31 +300,50 @@ fn finds(
     Ok(targets.map(|target| target.path).collect())
 }
 
-/// The entries that find what they are for, together; the others are left out.
+/// The entries that find what they are for, together; the others are left out. Each that is left out
+/// costs a search through the tree.
 fn proven(mut entries: Vec<Entry>, stages: Vec<DraftedStage>, tree: &Tree) -> Drafted {
     let mut left_out = Vec::new();
-    let mut kept: Vec<Entry> = Vec::new();
-    for entry in entries.drain(..) {
-        kept.push(entry);
-        let found = finds(&kept, &stages, tree);
-        let why = match &found {
-            Ok(found) => {
-                let missing = |path: &&String| !found.contains(*path);
-                let mut paths = kept.iter().flat_map(|entry| &entry.paths);
-                let missing = paths.find(missing);
-                missing.map(|path| format!("{path}: it would be no application of its own"))
-            }
-            Err(why) => Some(why.to_string()),
-        };
-        if let Some(why) = why {
-            left_out.push(why);
-            kept.pop();
+    while let Some((at, why)) = wrong(&entries, &stages, tree) {
+        left_out.push(why);
+        entries.remove(at);
+        if left_out.len() > MOST_LEFT_OUT {
+            left_out.push(format!("{} more entries", entries.len()));
+            entries.clear();
         }
     }
     Drafted {
         stages,
-        entries: kept,
+        entries,
         left_out,
+    }
+}
+
+/// An entry that does not find what it is for beside the others, and why.
+fn wrong(entries: &[Entry], stages: &[DraftedStage], tree: &Tree) -> Option<(usize, String)> {
+    if entries.is_empty() {
+        return None;
+    }
+    match finds(entries, stages, tree) {
+        Ok(found) => {
+            let mut all = entries.iter().enumerate();
+            all.find_map(|(at, entry)| {
+                let mut paths = entry.paths.iter();
+                let missing = paths.find(|path| !found.contains(*path))?;
+                Some((
+                    at,
+                    format!("{missing}: it would be no application of its own"),
+                ))
+            })
+        }
+        // The last one with which the file is not valid any more.
+        Err(_) => {
+            let fails = |count: &usize| finds(&entries[..*count], stages, tree).is_err();
+            let counts: Vec<usize> = (1..=entries.len()).collect();
+            let at = counts.partition_point(|count| !fails(count));
+            let why = finds(&entries[..=at], stages, tree).err()?;
+            Some((at, why.to_string()))
+        }
     }
 }
 

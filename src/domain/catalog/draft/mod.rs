@@ -24,6 +24,9 @@ mod place;
 mod roots;
 mod text;
 
+/// The most directories that a draft is made for.
+const MOST_ROOTS: usize = 2_000;
+
 /// What a repository holds.
 #[derive(Debug, Default)]
 pub struct Contents {
@@ -100,6 +103,11 @@ pub fn draft(contents: &Contents, objects: &Objects, repo: &RepoName) -> Result<
         });
     }
     let (roots, mut left_out) = roots::roots(contents);
+    if roots.len() > MOST_ROOTS {
+        return Err(Invalid(format!(
+            "there are more than {MOST_ROOTS} directories with a kustomization, a Helm chart or manifests"
+        )));
+    }
     let drafted = entries::entries(contents, roots, repo);
     left_out.extend(drafted.left_out);
     if drafted.entries.is_empty() {
