@@ -16,7 +16,7 @@ use anyhow::{Context as _, bail};
 
 use crate::controller::preview::{GitDiff, Touched};
 use crate::controller::resource_owners::{self, RenderInputs};
-use crate::controller::{Configured, configuration, preview, side_by_side};
+use crate::controller::{Configured, configuration, drafted, preview, side_by_side};
 use crate::domain::Invalid;
 use crate::domain::catalog::Target;
 use crate::domain::pull_request::{ApplicationPreview, Preview};
@@ -53,7 +53,12 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
             json["notes"] = notes.into();
             serde_json::to_string_pretty(&json)? + "\n"
         }
-        Output::Markdown => view::preview(&preview).comment.text,
+        Output::Markdown => {
+            let line = |note: &String| format!("> {}\n", view::quoted(note));
+            let notes: String = notes.iter().map(line).collect();
+            let gap = if notes.is_empty() { "" } else { "\n" };
+            notes + gap + &view::preview(&preview).comment.text
+        }
     };
     let changes = preview.applications.iter().any(|app| !app.plan.is_empty());
     let code = match (preview.ok(), changes) {
@@ -78,7 +83,11 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
         mut notes,
     } = unconfigured::configured(args, &mirror, &name, revisions).await?;
     let source = Source::open(&mirror, mirror.tree(&base)?)?;
-    let Some(catalog) = configuration(&source, &name)? else {
+    let mut catalog = configuration(&source, &name)?;
+    if catalog.is_none() {
+        catalog = drafted(&source, &name)?.map(Ok);
+    }
+    let Some(catalog) = catalog else {
         bail!("`{onto}` has no windlass.yaml: it is not a config repository");
     };
     notes.extend(clusters::shared_context(args, &catalog)?);

@@ -43,6 +43,13 @@ pub(super) async fn configured(
     }
     let (base, onto) = (&revisions.base, &revisions.onto);
     let (files, notes) = match text_of(&revisions.head)? {
+        // Of a commit that others may have made, the file does not say what may be seen.
+        Some(_) if args.head.is_some() => {
+            revisions.notes.push(format!(
+                "`{onto}` has no {FILE}: what the change declares is planned as new"
+            ));
+            return Ok(revisions);
+        }
         Some(text) => {
             let text = String::from_utf8_lossy(&text).into_owned();
             let note = format!("`{onto}` has no {FILE}: the plan uses the one of the change");

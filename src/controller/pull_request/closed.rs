@@ -71,6 +71,9 @@ pub async fn observe(
     })
 }
 
+/// The most applications of one comment about failures.
+const MOST_TOLD: usize = 50;
+
 /// The comment about applications that fail, if the thread does not have it yet.
 async fn told_failure(
     ctx: &Arc<Reader>,
@@ -85,7 +88,9 @@ async fn told_failure(
         let title = one.key.title();
         !thread.failures.contains(&title) && !told.contains_key(&(key.clone(), title))
     };
-    let failing: Vec<_> = progress.iter().filter(fails).filter(is_new).collect();
+    let failing = progress.iter().filter(fails).filter(is_new);
+    // The rest is told by the next reconcile: a comment has 65,536 characters.
+    let failing: Vec<_> = failing.take(MOST_TOLD).collect();
     if failing.is_empty() {
         return Ok(None);
     }

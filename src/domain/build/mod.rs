@@ -108,6 +108,10 @@ impl Written {
 
     /// How the application is rendered by this object.
     pub fn build(&self, object: &Value) -> Result<Build, Invalid> {
+        if self.key.kind == sets::KIND {
+            let why = format!("{}: an {} is no application itself", self.file, sets::KIND);
+            return Err(Invalid(why));
+        }
         let build = match self.key.group.as_str() {
             argocd::GROUP => argocd::build(object),
             _ => flux::build(object, &self.namespace),

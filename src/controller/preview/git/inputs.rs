@@ -77,7 +77,7 @@ fn near<'a>(directory: &str, changed: &BTreeSet<&'a String>) -> BTreeSet<&'a Str
     changed
         .iter()
         .copied()
-        .filter(|path| path.starts_with(&near))
+        .filter(|path| path.starts_with(&near) || *path == directory)
         .collect()
 }
 

@@ -178,11 +178,7 @@ fn compared(
         managed.extend(inputs.files());
         diff.add(target, inputs, known);
     }
-    let new_targets: Vec<_> = proposed
-        .iter()
-        .filter(|target| !diff.heads.iter().any(|(known, _)| known.is_same(target)))
-        .cloned()
-        .collect();
+    let new_targets = diff.new_of(proposed, configured.is_drafted);
     for target in new_targets {
         let inputs = render::inputs(after, &target.render_source());
         diff.add_new(target, inputs);
@@ -201,6 +197,17 @@ impl GitDiff {
             failure: Some(failure),
             ..Self::default()
         }
+    }
+
+    /// The proposed applications that are not among those of the base's patterns. `is_drafted`: with
+    /// one more directory, a draft may call the others otherwise.
+    fn new_of(&self, proposed: &[Target], is_drafted: bool) -> Vec<Target> {
+        let is_new = |target: &&Target| {
+            let is_known =
+                |known: &Target| known.is_same(target) || is_drafted && known.path == target.path;
+            !self.heads.iter().any(|(known, _)| is_known(known))
+        };
+        proposed.iter().filter(is_new).cloned().collect()
     }
 
     /// Adds an application of the base's patterns. `known`: as the base's configuration has it.

@@ -14,8 +14,8 @@ const MOST_STEPS: u32 = 2_000;
 /// What all generators of a set see.
 pub(super) struct Context<'a> {
     pub(super) tree: &'a Tree,
-    /// The repository of the template's source.
-    pub(super) repository: &'a str,
+    /// The repositories of the template's sources.
+    pub(super) repositories: Vec<RepoName>,
     pub(super) engine: Engine,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn parameters(
     } else if let Some(git) = of("git") {
         of_git(git, context)?
     } else if let Some(clusters) = of("clusters") {
-        of_clusters(clusters)?
+        of_clusters(clusters, context)?
     } else if let Some(matrix) = of("matrix") {
         of_matrix(matrix, context, outer)?
     } else if let Some(merge) = of("merge") {
@@ -75,7 +75,7 @@ fn listed(list: &Value) -> Result<Vec<Parameters>, String> {
 }
 
 /// The cluster that Argo CD is in; which others there are is not in Git.
-fn of_clusters(clusters: &Value) -> Result<Vec<Parameters>, String> {
+fn of_clusters(clusters: &Value, context: &Context<'_>) -> Result<Vec<Parameters>, String> {
     let selects = |field: &str| {
         let selected = &clusters["selector"][field];
         selected.as_object().is_some_and(|map| !map.is_empty()) || !items(selected).is_empty()
@@ -95,15 +95,25 @@ fn of_clusters(clusters: &Value) -> Result<Vec<Parameters>, String> {
     ] {
         parameters.insert(name.into(), value);
     }
+    if clusters["values"].is_object() {
+        let values = context.engine.fill(&clusters["values"], &parameters)?;
+        parameters.insert("values".into(), values);
+    }
     Ok(vec![parameters])
 }
 
 fn of_git(git: &Value, context: &Context<'_>) -> Result<Vec<Parameters>, String> {
     let url = git["repoURL"].as_str().unwrap_or_default();
-    let same = RepoName::of_url(url) == RepoName::of_url(context.repository);
-    if !same && !context.repository.contains("{{") {
+    let is_ours = |of: RepoName| context.repositories.contains(&of);
+    if !RepoName::of_url(url).is_some_and(is_ours) {
         return Err(format!(
             "the generator `git` reads another repository ({url})"
+        ));
+    }
+    let revision = git["revision"].as_str().unwrap_or_default();
+    if !["", "HEAD", "main", "master"].contains(&revision) {
+        return Err(format!(
+            "the generator `git` reads another revision ({revision})"
         ));
     }
     let prefix = git["pathParamPrefix"].as_str().unwrap_or_default();
@@ -114,11 +124,11 @@ fn of_git(git: &Value, context: &Context<'_>) -> Result<Vec<Parameters>, String>
             "the generator `git` has more than {MOST_PATTERNS} patterns"
         ));
     }
-    for path in chosen(&context.tree.directories, directories, false) {
+    for path in chosen(&context.tree.directories, directories, false)? {
         made.push(of_path(path, None, prefix));
     }
     let files = context.tree.files.keys();
-    for path in chosen(files, items(&git["files"]), true) {
+    for path in chosen(files, items(&git["files"]), true)? {
         let text = &context.tree.files[path];
         let documents = yaml::documents(text).map_err(|why| format!("{path}: {why}"))?;
         // A file may have a list of parameters.
@@ -148,20 +158,29 @@ fn chosen<'a>(
     paths: impl IntoIterator<Item = &'a String>,
     entries: &[Value],
     crosses: bool,
-) -> Vec<&'a str> {
+) -> Result<Vec<&'a str>, String> {
     let matches = |path: &str, excludes: bool| {
         let mut of = entries
             .iter()
             .filter(|one| (one["exclude"] == true) == excludes);
         of.any(|one| glob(one["path"].as_str().unwrap_or_default(), path, crosses))
     };
+    let odd = entries.iter().filter_map(|one| one["path"].as_str());
+    if let Some(odd) = odd
+        .clone()
+        .find(|pattern| pattern.contains(['[', '\\', '{']))
+    {
+        return Err(format!(
+            "the pattern `{odd}` of the generator `git` is not evaluated"
+        ));
+    }
     let hidden = |path: &str| path.split('/').any(|part| part.starts_with('.'));
-    paths
+    Ok(paths
         .into_iter()
         .map(String::as_str)
         .filter(|path| matches(path, false) && !matches(path, true))
         .filter(|path| crosses || !hidden(path))
-        .collect()
+        .collect())
 }
 
 /// The parameters of a path, as Argo CD names them.
@@ -307,6 +326,9 @@ fn glob(pattern: &str, path: &str, crosses: bool) -> bool {
         }
         match pattern {
             [] => path.is_empty(),
+            [b'*', b'*', rest @ ..] if !crosses => {
+                at(&[&b"*"[..], rest].concat(), path, crosses, steps)
+            }
             [b'*', b'*', b'/', rest @ ..] if at(rest, path, crosses, steps) => true,
             [b'*', b'*', rest @ ..] => {
                 (0..=path.len()).any(|skip| at(rest, &path[skip..], crosses, steps))

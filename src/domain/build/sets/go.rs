@@ -3,13 +3,23 @@
 
 use serde_json::{Value, json};
 
-use super::Parameters;
 use super::generators::normalized;
 use super::template::bounded;
+use super::{MOST_TEXT, Parameters};
+
+/// The parameters.
+struct Data {
+    all: Value,
+    strict: bool,
+}
 
 /// A text with its actions carried out.
-pub(super) fn fill(text: &str, parameters: &Parameters) -> Result<String, String> {
-    let data = Value::Object(parameters.clone());
+/// `strict`: a parameter that there is not is an error.
+pub(super) fn fill(text: &str, parameters: &Parameters, strict: bool) -> Result<String, String> {
+    let data = Data {
+        all: Value::Object(parameters.clone()),
+        strict,
+    };
     let mut out = String::new();
     // For each open condition: whether its branch is taken, and whether one was.
     let mut open: Vec<(bool, bool)> = Vec::new();
@@ -45,7 +55,7 @@ pub(super) fn fill(text: &str, parameters: &Parameters) -> Result<String, String
 /// Carries out one action.
 fn step(
     words: &str,
-    data: &Value,
+    data: &Data,
     open: &mut Vec<(bool, bool)>,
     visible: bool,
     out: &mut String,
@@ -106,7 +116,7 @@ fn truth(value: &Value) -> bool {
 }
 
 /// A pipeline: the value of each command is the last argument of the next.
-fn evaluate(text: &str, data: &Value) -> Result<Value, String> {
+fn evaluate(text: &str, data: &Data) -> Result<Value, String> {
     let mut tokens = tokens(text)?.into_iter().peekable();
     let value = pipeline(&mut tokens, data, MOST_DEEP)?;
     match tokens.next() {
@@ -120,7 +130,7 @@ type Tokens = std::iter::Peekable<std::vec::IntoIter<String>>;
 /// Parentheses in each other.
 const MOST_DEEP: usize = 20;
 
-fn pipeline(tokens: &mut Tokens, data: &Value, deep: usize) -> Result<Value, String> {
+fn pipeline(tokens: &mut Tokens, data: &Data, deep: usize) -> Result<Value, String> {
     let below = deep.checked_sub(1);
     let below = below.ok_or("more than 20 parentheses are in each other")?;
     let mut piped: Option<Value> = None;
@@ -163,10 +173,10 @@ fn is_literal(token: &str) -> bool {
     ["true", "false", "nil"].contains(&token)
 }
 
-fn operand(token: &str, data: &Value) -> Result<Value, String> {
+fn operand(token: &str, data: &Data) -> Result<Value, String> {
     let unquoted = |text: &str| text[1..text.len() - 1].to_string();
     Ok(match token {
-        "." => data.clone(),
+        "." => data.all.clone(),
         "true" => true.into(),
         "false" => false.into(),
         "nil" => Value::Null,
@@ -182,14 +192,13 @@ fn operand(token: &str, data: &Value) -> Result<Value, String> {
     })
 }
 
-fn field(data: &Value, path: &str) -> Result<Value, String> {
-    let mut value = data;
-    for part in path[1..].split('.') {
-        value = value
-            .get(part)
-            .ok_or_else(|| format!("there is no parameter `{path}`"))?;
+fn field(data: &Data, path: &str) -> Result<Value, String> {
+    let mut parts = path[1..].split('.');
+    let found = parts.try_fold(&data.all, |value, part| value.get(part));
+    match found {
+        None if data.strict => Err(format!("there is no parameter `{path}`")),
+        found => Ok(found.cloned().unwrap_or_default()),
     }
-    Ok(value.clone())
 }
 
 fn tokens(text: &str) -> Result<Vec<String>, String> {
@@ -225,6 +234,7 @@ fn tokens(text: &str) -> Result<Vec<String>, String> {
 }
 
 fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
+    bounded_call(name, arguments)?;
     if let Some(value) = of_text(name, arguments) {
         return Ok(value);
     }
@@ -266,6 +276,33 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
     })
 }
 
+/// An error if the result of a function would be too long.
+fn bounded_call(name: &str, arguments: &[Value]) -> Result<(), String> {
+    let length = |at: usize| {
+        arguments
+            .get(at)
+            .map(|value| shown(value).len())
+            .unwrap_or_default()
+    };
+    let all: usize = (0..arguments.len()).map(length).sum();
+    let copies = match name {
+        "replace" => {
+            let text = arguments.last().map(shown).unwrap_or_default();
+            let from = arguments.first().map(shown).unwrap_or_default();
+            text.matches(&*from).count() * length(1)
+        }
+        "join" => {
+            let items = arguments.last().and_then(Value::as_array);
+            items.map_or(0, Vec::len) * length(0)
+        }
+        _ => 0,
+    };
+    match all + copies > MOST_TEXT {
+        true => Err("a text of its template becomes too long".into()),
+        false => Ok(()),
+    }
+}
+
 /// The functions whose last argument is a text.
 fn of_text(name: &str, arguments: &[Value]) -> Option<Value> {
     let text = |at: usize| arguments.get(at).map(shown).unwrap_or_default();
@@ -294,7 +331,7 @@ fn of_text(name: &str, arguments: &[Value]) -> Option<Value> {
 
 fn truncated(text: &str, most: i64) -> String {
     let length = text.chars().count();
-    let most_chars = usize::try_from(most.abs())
+    let most_chars = usize::try_from(most.unsigned_abs())
         .unwrap_or(usize::MAX)
         .min(length);
     match most < 0 {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::argocd;
-use crate::domain::{Invalid, yaml};
+use crate::domain::{Invalid, RepoName, yaml};
 
 mod generators;
 mod go;
@@ -45,13 +45,13 @@ pub fn applications(set: &Value, tree: &Tree) -> Result<Vec<Value>, Invalid> {
     let name = set["metadata"]["name"].as_str().unwrap_or_default();
     let of_set = |why: String| Invalid(format!("{KIND} {name}: {why}"));
     let spec = &set["spec"];
-    let repository = spec["template"]["spec"]["source"]["repoURL"]
-        .as_str()
-        .or_else(|| spec["template"]["spec"]["sources"][0]["repoURL"].as_str())
-        .unwrap_or_default();
+    let sources = argocd::sources(&spec["template"]);
+    let urls = sources
+        .iter()
+        .filter_map(|source| source["repoURL"].as_str());
     let context = generators::Context {
         tree,
-        repository,
+        repositories: urls.filter_map(RepoName::of_url).collect(),
         engine: template::Engine::of(set),
     };
     let (mut made, mut bytes) = (Vec::new(), 0);
@@ -73,17 +73,25 @@ pub fn applications(set: &Value, tree: &Tree) -> Result<Vec<Value>, Invalid> {
     Ok(made)
 }
 
-/// Whether a generator of a set may read a file.
-pub fn reads(set: &Value, file: &str) -> bool {
-    fn within(generator: &Value, file: &str) -> bool {
-        let below = ["matrix", "merge"].map(|kind| items(&generator[kind]["generators"]));
+/// The patterns of the files that a set may read.
+pub fn files_read(set: &Value) -> Vec<&str> {
+    fn within<'a>(generator: &'a Value, found: &mut Vec<&'a str>) {
         let patterns = items(&generator["git"]["files"]).iter();
-        let mut patterns = patterns.filter_map(|one| one["path"].as_str());
-        patterns.any(|pattern| generators::may_match(pattern, file))
-            || below.concat().iter().any(|one| within(one, file))
+        found.extend(patterns.filter_map(|one| one["path"].as_str()));
+        for kind in ["matrix", "merge"] {
+            let below = items(&generator[kind]["generators"]).iter();
+            below.for_each(|one| within(one, found));
+        }
     }
+    let mut found = Vec::new();
     let generators = items(&set["spec"]["generators"]).iter();
-    generators.clone().any(|generator| within(generator, file))
+    generators.for_each(|one| within(one, &mut found));
+    found
+}
+
+/// Whether a pattern may match a file once its parameters are filled in.
+pub fn may_read(pattern: &str, file: &str) -> bool {
+    generators::may_match(pattern, file)
 }
 
 fn template_of(generator: &Value) -> &Value {
@@ -112,6 +120,11 @@ fn application(
         let patch: Value = yaml::parse(&patch).map_err(|why| format!("templatePatch: {why}"))?;
         merge(&mut object, &patch);
     }
+    for field in ["metadata", "spec"] {
+        if !object[field].is_object() {
+            return Err(format!("its template has no `{field}`"));
+        }
+    }
     // It deletes the objects of those that leave, unless the set keeps them.
     let keeps = &set["spec"]["syncPolicy"]["preserveResourcesOnDeletion"];
     if object["metadata"]["finalizers"].is_null() && *keeps != true {
@@ -130,6 +143,9 @@ fn merge(into: &mut Value, patch: &Value) {
     let Some(fields) = patch.as_object() else {
         return;
     };
+    if !into.is_object() {
+        *into = json!({});
+    }
     for (name, value) in fields {
         match value {
             Value::Object(_) => {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::generators::lookup;
-use super::{MOST_TEXT, Parameters, go};
+use super::{MOST_TEXT, Parameters, go, items};
 
 /// How texts are filled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,13 +11,19 @@ pub(super) enum Engine {
     /// `{{path.basename}}`: a name that there is not stays as it is.
     Names,
     /// Go's templates (`goTemplate: true`).
-    Go,
+    Go {
+        /// A parameter that there is not is an error.
+        strict: bool,
+    },
 }
 
 impl Engine {
     pub(super) fn of(set: &Value) -> Self {
         match set["spec"]["goTemplate"] == true {
-            true => Self::Go,
+            true => Self::Go {
+                strict: items(&set["spec"]["goTemplateOptions"])
+                    .contains(&"missingkey=error".into()),
+            },
             false => Self::Names,
         }
     }
@@ -46,7 +52,7 @@ impl Engine {
         match self {
             _ if !text.contains("{{") => Ok(text.into()),
             Self::Names => by_names(text, parameters),
-            Self::Go => go::fill(text, parameters),
+            Self::Go { strict } => go::fill(text, parameters, strict),
         }
     }
 }

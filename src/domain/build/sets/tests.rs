@@ -32,7 +32,7 @@ const URL: &str = "https://github.com/acme/config.git";
 /// `name: path`, of each Application.
 fn made(generators: &str, name: &str, path: &str, go: bool) -> Result<Vec<String>, String> {
     let set = format!(
-        "kind: ApplicationSet\nmetadata: {{name: all, namespace: argocd}}\nspec:\n  goTemplate: {go}\n  generators: {generators}\n  template:\n    metadata: {{name: '{name}'}}\n    spec: {{source: {{repoURL: {URL}, path: '{path}'}}}}\n"
+        "kind: ApplicationSet\nmetadata: {{name: all, namespace: argocd}}\nspec:\n  goTemplate: {go}\n  goTemplateOptions: [missingkey=error]\n  generators: {generators}\n  template:\n    metadata: {{name: '{name}'}}\n    spec: {{source: {{repoURL: {URL}, path: '{path}'}}}}\n"
     )
     .replace("REPO", URL);
     let set = yaml::documents(&set).unwrap().remove(0);
@@ -176,6 +176,38 @@ fn hostile_sets_end_in_words() {
             "becomes longer than 256 KiB",
         ),
     ];
+    let bomb = format!(
+        "{{{{ \"aaaaaaaaaa\" {} }}}}",
+        "| replace \"a\" \"aaaaaaaaaa\" ".repeat(9)
+    );
+    assert!(
+        made(one, &bomb, "x", true)
+            .unwrap_err()
+            .contains("too long")
+    );
+    let odd = "[{git: {repoURL: REPO, directories: [{path: 'apps/[ab]'}]}}]";
+    assert!(
+        made(odd, "x", "x", true)
+            .unwrap_err()
+            .contains("`apps/[ab]`")
+    );
+    let elsewhere = "[{git: {repoURL: REPO, revision: v1, directories: [{path: apps/*}]}}]";
+    assert!(
+        made(elsewhere, "x", "x", true)
+            .unwrap_err()
+            .contains("another revision (v1)")
+    );
+    for template in [
+        "{metadata: x, spec: {}}",
+        "x",
+        "{metadata: {name: a}, spec: [1]}",
+    ] {
+        let set = json!({"kind": KIND, "metadata": {"name": "all"}, "spec": {
+            "generators": [{"list": {"elements": [{"a": "b"}], "template": {"metadata": {"name": "a"}}}}],
+            "templatePatch": "spec: {a: 1}",
+            "template": yaml::parse::<Value>(template).unwrap()}});
+        let _ = applications(&set, &tree());
+    }
     for (generators, name, expected) in rows {
         let why = made(generators, name, "x", true).unwrap_err();
         assert!(why.contains(expected), "{why}");

@@ -7,6 +7,11 @@ use crate::domain::Invalid;
 use crate::domain::build::{Written, argocd, sets};
 use crate::domain::manifest::ResourceKey;
 
+/// What of one tree is evaluated.
+const MOST_SETS: usize = 200;
+const MOST_PATTERNS: usize = 500;
+const MOST_BYTES: usize = 32 << 20;
+
 impl Objects {
     fn sets(&self) -> Vec<(Written, Value)> {
         let all = self.of_kind(argocd::GROUP, sets::KIND, argocd::NAMESPACE);
@@ -16,8 +21,11 @@ impl Objects {
     /// Those of these files that an ApplicationSet may read.
     pub fn read_by_sets<'a>(&self, files: &'a [String]) -> Vec<&'a String> {
         let sets = self.sets();
-        let reads = |file: &&String| sets.iter().any(|(_, set)| sets::reads(set, file));
-        files.iter().filter(reads).collect()
+        let all = sets.iter().take(MOST_SETS);
+        let patterns = all.flat_map(|(_, set)| sets::files_read(set));
+        let patterns: Vec<&str> = patterns.take(MOST_PATTERNS).collect();
+        let is_read = |file: &&String| patterns.iter().any(|one| sets::may_read(one, file));
+        files.iter().filter(is_read).collect()
     }
 
     /// Whether there is an ApplicationSet.
@@ -27,9 +35,18 @@ impl Objects {
 
     /// Evaluates the ApplicationSets.
     pub fn make(&mut self, tree: &sets::Tree) {
-        for (by, set) in self.sets() {
+        let mut bytes = 0;
+        for (at, (by, set)) in self.sets().into_iter().enumerate() {
             let name = by.key.name.clone();
-            let all = match sets::applications(&set, tree) {
+            let is_too_much = at >= MOST_SETS || bytes > MOST_BYTES;
+            let all = match is_too_much {
+                true => Err(Invalid(format!(
+                    "{}: there are more ApplicationSets than windlass evaluates ({MOST_SETS}, of 32 MiB)",
+                    by.file
+                ))),
+                false => sets::applications(&set, tree),
+            };
+            let all = match all {
                 Ok(all) => all,
                 Err(Invalid(why)) => {
                     let why = Invalid(format!("{}: {why}", by.file));
@@ -39,6 +56,7 @@ impl Objects {
                 }
             };
             for object in all {
+                bytes += object.to_string().len();
                 let text = |value: &Value| value.as_str().map(str::to_string);
                 let key = ResourceKey {
                     group: argocd::GROUP.into(),

@@ -83,6 +83,10 @@ pub(super) fn roots(contents: &Contents) -> (Vec<Root>, Vec<String>) {
             .push("the root of the repository: an application is a directory below it".to_string());
         found.retain(|root| !root.path.is_empty());
     }
+    let is_pattern = |root: &Root| root.path.contains(['{', '}', '*']);
+    let patterns = found.iter().filter(|root| is_pattern(root));
+    left_out.extend(patterns.map(|root| format!("{}: its name is a pattern", root.path)));
+    found.retain(|root| !is_pattern(root));
     found.sort_by(|one, other| one.path.cmp(&other.path));
     (found, left_out)
 }
