@@ -78,17 +78,26 @@ pub(super) fn roots(contents: &Contents) -> (Vec<Root>, Vec<String>) {
             namespace: only(own.flat_map(|(_, namespaces)| namespaces)),
         });
     }
-    if found.iter().any(|root| root.path.is_empty()) {
-        left_out
-            .push("the root of the repository: an application is a directory below it".to_string());
-        found.retain(|root| !root.path.is_empty());
-    }
-    let is_pattern = |root: &Root| root.path.contains(['{', '}', '*']);
-    let patterns = found.iter().filter(|root| is_pattern(root));
-    left_out.extend(patterns.map(|root| format!("{}: its name is a pattern", root.path)));
-    found.retain(|root| !is_pattern(root));
+    left_out.extend(unusable(&mut found));
     found.sort_by(|one, other| one.path.cmp(&other.path));
     (found, left_out)
+}
+
+/// Takes out what no entry can name, and says why.
+fn unusable(found: &mut Vec<Root>) -> Vec<String> {
+    let mut left_out = Vec::new();
+    found.retain(|root| {
+        if root.path.is_empty() {
+            let why = "the root of the repository: an application is a directory below it";
+            left_out.push(why.to_string());
+        } else if root.path.contains(['{', '}', '*']) {
+            left_out.push(format!("{}: its name is a pattern", root.path));
+        } else {
+            return true;
+        }
+        false
+    });
+    left_out
 }
 
 /// The directories of charts, but for those that are parts of another one.
