@@ -62,6 +62,11 @@ pub use labels::{APPLICATION_ANNOTATION, OWNER_LABEL};
 #[error("{0}")]
 pub struct Invalid(pub String);
 
+/// The directories that a path is in, from the outermost.
+pub fn directories_of(path: &str) -> impl DoubleEndedIterator<Item = &str> + Clone {
+    path.match_indices('/').map(|(at, _)| &path[..at])
+}
+
 /// Whether a text matches a pattern, in which `*` matches any text.
 pub fn wildcard(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');

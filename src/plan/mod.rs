@@ -57,7 +57,7 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
             let line = |note: &String| format!("> {}\n", view::quoted(note));
             let notes: String = notes.iter().map(line).collect();
             let gap = if notes.is_empty() { "" } else { "\n" };
-            notes + gap + &view::preview(&preview).comment.text
+            notes + gap + &view::preview(&preview).comment(None).text
         }
     };
     let changes = preview.applications.iter().any(|app| !app.plan.is_empty());

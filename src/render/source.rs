@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::MOST_LINKS;
 use crate::domain::build::sets;
-use crate::domain::{Invalid, catalog};
+use crate::domain::{Invalid, catalog, directories_of};
 use crate::git::{EntryMode, Listing, Mirror, TreeId, is_lfs_pointer};
 
 /// Symbolic links to directories: each with the directory that it leads to, in which there are none.
@@ -69,9 +69,7 @@ impl<'a> Source<'a> {
         let all: Vec<String> = all.map(|(path, ..)| path).collect();
         let mut tree = sets::Tree::default();
         for path in &all {
-            let above = path
-                .match_indices('/')
-                .map(|(at, _)| path[..at].to_string());
+            let above = directories_of(path).map(str::to_string);
             tree.directories.extend(above);
         }
         for path in objects.read_by_sets(&all) {
@@ -118,8 +116,7 @@ impl<'a> Source<'a> {
 
     /// An error if a path is a submodule, or in one.
     pub(super) fn check_submodules(&self, path: &str) -> Result<(), Invalid> {
-        let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
-        for path in parents.chain([path]) {
+        for path in directories_of(path).chain([path]) {
             if let Some((EntryMode::Submodule, _)) = self.files.get(path) {
                 return Err(submodule(path));
             }

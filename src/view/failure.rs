@@ -10,9 +10,9 @@ use crate::domain::pull_request::Rollout;
 
 const FAILED: &str = "<!-- windlass:failed ";
 
-/// Who is told of a failure: logins of people.
+/// Who opened, merged and approved the pull request, by their logins.
 #[derive(Debug, Clone, Default)]
-pub struct Told {
+pub struct People {
     pub author: Option<String>,
     /// None: windlass merged it.
     pub merged_by: Option<String>,
@@ -33,21 +33,25 @@ struct FailingView {
 }
 
 /// The comment about applications that fail after a merge.
-pub fn failure(failing: &[&Rollout], told: &Told) -> String {
+pub fn failure(failing: &[&Rollout], people: &People) -> String {
     let titles: Vec<_> = failing.iter().map(|one| one.key.title()).collect();
-    let merged = match &told.merged_by {
+    let merged = match &people.merged_by {
         Some(login) => format!(" by @{login}"),
         None => " by windlass".into(),
     };
-    let approved = match told.approved_by.is_empty() {
+    let approved = match people.approved_by.is_empty() {
         true => String::new(),
         false => {
-            let all: Vec<_> = told.approved_by.iter().map(|by| format!("@{by}")).collect();
+            let all: Vec<_> = people
+                .approved_by
+                .iter()
+                .map(|by| format!("@{by}"))
+                .collect();
             format!(", approved by {}", all.join(", "))
         }
     };
-    let of = told.author.as_ref();
-    let of = of.filter(|author| told.merged_by.as_ref() != Some(author));
+    let of = people.author.as_ref();
+    let of = of.filter(|author| people.merged_by.as_ref() != Some(author));
     let of = of
         .map(|author| format!(" (of @{author})"))
         .unwrap_or_default();

@@ -32,7 +32,7 @@ mod terminal;
 mod verdict;
 
 pub use drift::{drift, drift_of};
-pub use failure::{Told, failed_of, failure};
+pub use failure::{People, failed_of, failure};
 pub use listing::{applications, initialized};
 pub use markdown::{code, listed, quoted};
 pub use markers::{reply_of, sticky_body, sticky_of, tampered, tampered_of};

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::support::commands::built;
 use crate::support::plane;
 
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
@@ -49,10 +50,7 @@ fn of_base(components: &[&str]) -> BTreeMap<String, Value> {
         base = base.replace("\ncomponents:\n", "");
     }
     std::fs::write(&file, base).unwrap();
-    let output = Command::new(plane().tools().program("kustomize").unwrap())
-        .args(["build", at.to_str().unwrap()])
-        .output();
-    by_name(&text(output.unwrap()))
+    by_name(&built(&at))
 }
 
 /// Kind and name → the object without what each tool adds of its own.

@@ -1,24 +1,17 @@
 //! `deploy/` is what the other tests run windlass with; here is that it can be
 //! applied as it stands, and gives no more than it says.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::commands::built;
 use crate::support::{Setup, World, plane};
 
 fn rendered() -> Vec<Value> {
     let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
-    let output = Command::new(plane().tools().program("kustomize").unwrap())
-        .args(["build", deploy])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    windlass::judged_by::yaml::documents(&String::from_utf8(output.stdout).unwrap()).unwrap()
+    windlass::judged_by::yaml::documents(&built(Path::new(deploy))).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,17 +82,8 @@ fn components_for_other_nodes_fit_the_base() {
         .replace("# components:", "components:")
         .replace("#   - components", "  - components");
     std::fs::write(&file, text).unwrap();
-    let output = Command::new(plane().tools().program("kustomize").unwrap())
-        .args(["build", file.parent().unwrap().to_str().unwrap()])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let all =
-        windlass::judged_by::yaml::documents(&String::from_utf8(output.stdout).unwrap()).unwrap();
+    let text = built(file.parent().unwrap());
+    let all = windlass::judged_by::yaml::documents(&text).unwrap();
     let pod =
         &all.iter().find(|one| one["kind"] == "Deployment").unwrap()["spec"]["template"]["spec"];
     assert!(

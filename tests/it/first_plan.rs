@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
+use crate::support::commands::git;
 use crate::support::lab::{CONFIG, deployment, has};
 use crate::support::{Setup, World, plane};
 use crate::syncs::external::define;
@@ -61,12 +62,7 @@ impl WorkingCopy {
     }
 
     pub fn git(&self, arguments: &[&str]) {
-        let who = ["-c", "user.name=mia", "-c", "user.email=mia@example.com"];
-        let mut command = Command::new("git");
-        let command = command.args(who).args(arguments);
-        let done = command.current_dir(self.folder()).output().unwrap();
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "{said}");
+        git(&self.folder(), arguments);
     }
 
     /// The output of a command in the folder, and its exit code.

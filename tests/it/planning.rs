@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::commands::git;
 use crate::support::lab::{CONFIG, Lab, deployment, has};
 use crate::support::plane;
 
@@ -30,20 +31,6 @@ fn plan(lab: &Lab, folder: &std::path::Path, arguments: &[&str]) -> (String, i32
         String::from_utf8_lossy(&said.stderr)
     );
     (text, said.status.code().unwrap())
-}
-
-fn git(folder: &std::path::Path, arguments: &[&str]) {
-    let done = Command::new("git")
-        .args(["-c", "user.name=bob", "-c", "user.email=bob@example.com"])
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    assert!(
-        done.status.success(),
-        "{}",
-        String::from_utf8_lossy(&done.stderr)
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,7 +35,7 @@ pub async fn act(
                 let body = view::sticky_body(&wanted, &ctx.seal, &place);
                 put_comment(ctx, key, &body, Some(id)).await?;
             }
-            Step::TellFailure(text) => tell_failure(ctx, key, &text).await?,
+            Step::ReportFailure(text) => report_failure(ctx, key, &text).await?,
             Step::PublishCheck => {
                 publish(ctx, key, observation).await?;
                 requeue = Requeue::After(Duration::ZERO);
@@ -109,10 +109,10 @@ fn next_look(ctx: &Writer, observation: &Observation) -> Requeue {
     requeue.or_after(observation.next_change(ctx.now()))
 }
 
-async fn tell_failure(ctx: &Writer, key: &PullRequestKey, text: &str) -> Result<()> {
+async fn report_failure(ctx: &Writer, key: &PullRequestKey, text: &str) -> Result<()> {
     put_comment(ctx, key, text, None).await?;
     for title in view::failed_of(text) {
-        let told = &ctx.cache.pulls.told_failures;
+        let told = &ctx.cache.pulls.reported_failures;
         told.insert((key.clone(), title), ());
     }
     Ok(())

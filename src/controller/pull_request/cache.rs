@@ -27,8 +27,8 @@ pub struct Cache {
     pub too_large: Recent<(PullRequestKey, CommitSha), String>,
     /// Texts whose commands we have answered: by whom they are, and when.
     pub answered: Recent<(PullRequestKey, Source), (String, Timestamp)>,
-    /// Failures that we told of: a read may not show our comment yet.
-    pub told_failures: Recent<(PullRequestKey, String), ()>,
+    /// Failures that we commented on: a read may not show our comment yet.
+    pub reported_failures: Recent<(PullRequestKey, String), ()>,
     /// The last verdict on each open pull request, for those who ask windlass itself.
     pub verdicts: Recent<PullRequestKey, Arc<Judged>>,
     /// Merges that GitHub refused.

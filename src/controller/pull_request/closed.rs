@@ -11,7 +11,7 @@ use crate::controller::{Base, Event, Reader, Result, authority, commit};
 use crate::domain::pull_request::{CommandComment, Rollout, RolloutState, Snapshot, Wanted};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey};
 use crate::github::{PullSnapshot, User};
-use crate::view::{self, Told};
+use crate::view::{self, People};
 
 pub async fn observe(
     ctx: &Arc<Reader>,
@@ -45,7 +45,7 @@ pub async fn observe(
             false => predicted(ctx, key, &base, &progress).await?,
         };
         if updates_comment {
-            failure = told_failure(ctx, key, &snapshot, &thread, &progress).await?;
+            failure = new_failure(ctx, key, &snapshot, &thread, &progress).await?;
             quiet = commit::quiet(ctx, &commit_key(key, commit), &progress);
             let shown = progress_comment(&snapshot, commit, &progress, predicted);
             wanted = Some(shown).filter(|_| quiet.is_none());
@@ -72,10 +72,10 @@ pub async fn observe(
 }
 
 /// The most applications of one comment about failures.
-const MOST_TOLD: usize = 50;
+const MOST_FAILING: usize = 50;
 
 /// The comment about applications that fail, if the thread does not have it yet.
-async fn told_failure(
+async fn new_failure(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     snapshot: &PullSnapshot,
@@ -83,14 +83,14 @@ async fn told_failure(
     progress: &[Rollout],
 ) -> Result<Option<String>> {
     let fails = |one: &&Rollout| one.failed && one.state == RolloutState::Failed;
-    let told = &ctx.cache.pulls.told_failures;
+    let told = &ctx.cache.pulls.reported_failures;
     let is_new = |one: &&Rollout| {
         let title = one.key.title();
         !thread.failures.contains(&title) && !told.contains_key(&(key.clone(), title))
     };
     let failing = progress.iter().filter(fails).filter(is_new);
-    // The rest is told by the next reconcile: a comment has 65,536 characters.
-    let failing: Vec<_> = failing.take(MOST_TOLD).collect();
+    // The rest follows in the next reconcile: a comment has 65,536 characters.
+    let failing: Vec<_> = failing.take(MOST_FAILING).collect();
     if failing.is_empty() {
         return Ok(None);
     }
@@ -98,12 +98,12 @@ async fn told_failure(
         let user = user.as_ref().filter(|user| user.kind == "User");
         user.map(|user| user.login.clone())
     };
-    let told = Told {
+    let people = People {
         author: person(&snapshot.pull.user),
         merged_by: person(&snapshot.pull.merged_by),
         approved_by: authority::approved_by(ctx, key, snapshot, None).await?,
     };
-    Ok(Some(view::failure(&failing, &told)))
+    Ok(Some(view::failure(&failing, &people)))
 }
 
 /// How many objects are as the preview said, of how many, once all is healthy.

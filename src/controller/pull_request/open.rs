@@ -104,10 +104,10 @@ pub async fn observe(
 /// The comment; where it can be merged as it is, with what comes next. `judged`: the facts of the
 /// gates, where there are some.
 fn comment(shown: &ShownPreview, judged: Option<&(Facts, Verdict, Option<MergePermit>)>) -> Wanted {
-    match judged.filter(|_| shown.preview.ok()) {
-        Some((facts, ..)) => shown.text.with_next(gate::next(facts)),
-        None => shown.text.comment.clone(),
-    }
+    let judged = judged.filter(|_| shown.preview.ok());
+    shown
+        .text
+        .comment(judged.map(|(facts, ..)| gate::next(facts)))
 }
 
 fn requests_preview(command: &CommandComment) -> bool {

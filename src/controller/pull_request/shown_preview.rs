@@ -62,7 +62,7 @@ impl ShownPreview {
             .map(|app| app.plan.changes.len() + app.drift.changes.len() + app.waiting.changes.len())
             .sum();
         objects * (16 << 10)
-            + 4 * (self.text.comment.text.len()
+            + 4 * (self.text.body.len()
                 + self.text.text.len()
                 + self.text.pages.iter().map(String::len).sum::<usize>())
             + 4096

@@ -10,10 +10,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::catalog::HelmOptions;
-use super::manifest::ResourceKey;
+use super::manifest::{ResourceKey, group_of};
 use super::substitute::Transforms;
 use super::{Invalid, wildcard, yaml};
 
@@ -98,9 +98,7 @@ impl Written {
 
     fn is(&self, object: &Value) -> bool {
         let metadata = &object["metadata"];
-        let group = object["apiVersion"].as_str().unwrap_or_default();
-        let group = group.split_once('/').map_or("", |(group, _)| group);
-        group == self.key.group
+        group_of(object) == self.key.group
             && object["kind"] == self.key.kind.as_str()
             && metadata["name"] == self.key.name.as_str()
             && metadata["namespace"].as_str() == self.key.namespace.as_deref()
@@ -137,6 +135,16 @@ impl Build {
                 }
                 map[name] = value.as_str().into();
             }
+        }
+    }
+}
+
+/// Merges mappings into mappings; everything else is replaced.
+fn join(into: &mut Map<String, Value>, more: Map<String, Value>) {
+    for (key, value) in more {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Object(known)), Value::Object(more)) => join(known, more),
+            (_, value) => drop(into.insert(key, value)),
         }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::Place;
+use super::join;
 use crate::domain::catalog::HelmOptions;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::{substitute, yaml};
@@ -287,17 +288,10 @@ impl Near<'_> {
     }
 }
 
-/// Merges values as helm does: mappings are merged, everything else is replaced.
+/// Merges values as helm does: nothing is no value of a chart.
 fn merge(into: &mut Value, more: Value) {
     match (into, more) {
-        (Value::Object(into), Value::Object(more)) => {
-            for (key, value) in more {
-                match into.get_mut(&key) {
-                    Some(known) if known.is_object() && value.is_object() => merge(known, value),
-                    _ => drop(into.insert(key, value)),
-                }
-            }
-        }
+        (Value::Object(into), Value::Object(more)) => join(into, more),
         (_, Value::Null) => {}
         (into, more) => *into = more,
     }

@@ -9,7 +9,7 @@ use super::tree::Tree;
 use super::{Catalog, Destination, FILE, ImageRule, Objects, Stage, Target, invalid};
 use crate::domain::image;
 use crate::domain::manifest::is_label;
-use crate::domain::{Invalid, Name, RepoName};
+use crate::domain::{Invalid, Name, RepoName, directories_of};
 
 impl Catalog {
     /// The applications in a tree by their paths: see [`Self::expand_with`].
@@ -81,8 +81,7 @@ impl Catalog {
 
     /// Whether a file of this path may be in the place of an application: by the patterns alone.
     pub fn may_place(&self, file: &str) -> bool {
-        let folders = file.match_indices('/').map(|(at, _)| &file[..at]);
-        let mut places = folders.chain([file]);
+        let mut places = directories_of(file).chain([file]);
         let matches = |path: &str| {
             self.rules
                 .iter()

@@ -25,7 +25,7 @@ use super::manifest::{ResourceKey, is_label};
 use super::ownership::FieldRules;
 use super::substitute::Transforms;
 use super::sync::DriftMode;
-use super::{ApplicationKey, Invalid, Name, RepoName, wildcard};
+use super::{ApplicationKey, Invalid, Name, RepoName, directories_of, wildcard};
 use discover::Discover;
 use rule::Rule;
 
@@ -303,8 +303,7 @@ impl RenderSource {
     /// Whether a file of the directory is left out, by itself or with a directory that it is in.
     pub fn excludes(&self, path: &str) -> bool {
         let below = self.directory.len() + 1;
-        let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
-        let own = parents.filter(|parent| parent.len() > below);
+        let own = directories_of(path).filter(|parent| parent.len() > below);
         let mut places = own.chain([path]);
         places.any(|place| self.exclude.iter().any(|pattern| wildcard(pattern, place)))
     }

@@ -3,9 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::pattern::is_manifest;
+use crate::domain::directories_of;
 
 /// The files by which a directory is a kustomization.
 pub const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
+/// Whether a file makes its directory a kustomization.
+pub(super) fn is_kustomization(file: &str) -> bool {
+    KUSTOMIZATIONS.contains(&file.rsplit('/').next().unwrap_or(file))
+}
 
 /// The directories and files of a tree that can be applications.
 #[derive(Debug, Default)]
@@ -88,8 +94,7 @@ impl Tree {
     /// Whether a directory belongs to a kustomization or a chart above it, and is none itself.
     pub(super) fn is_part(&self, path: &str) -> bool {
         let root = |path: &str| self.directories.get(path).is_some_and(|holds| holds.root);
-        let mut parents = path.match_indices('/').map(|(at, _)| &path[..at]);
-        !root(path) && parents.any(root)
+        !root(path) && directories_of(path).any(root)
     }
 
     pub(super) fn directories(&self) -> impl Iterator<Item = &str> {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::document::{single, split_documents};
 use super::{Assignment, EditError, Kind, Step, Steps, at, edited};
 use crate::domain::image::{Candidate, Digest, ImageRef, same_image, shortest};
-use crate::domain::manifest::is_custom_group;
+use crate::domain::manifest::{group_of, is_custom_group};
 
 /// Sets tag and digest of the candidate's image in the places of `text` that are wanted. None: there
 /// are none. If it has the candidate already, the text stays the same.
@@ -183,11 +183,6 @@ fn is_kustomization(document: &Value) -> bool {
         document["kind"].as_str(),
         Some("Kustomization" | "Component")
     ) && (version.is_empty() || version.starts_with("kustomize.config.k8s.io/"))
-}
-
-fn group_of(object: &Value) -> &str {
-    let version = object["apiVersion"].as_str().unwrap_or_default();
-    version.split_once('/').map_or("", |(group, _)| group)
 }
 
 /// Entries of a kustomization's `images:`, and the values of its charts.

@@ -21,7 +21,7 @@ mod tests;
 
 use parse::collect;
 
-pub use names::{is_custom_group, is_label, is_subdomain};
+pub use names::{group_of, is_custom_group, is_label, is_subdomain};
 pub use phase::{ApplyPhase, apply_phase};
 pub use server_fields::{BOOKKEEPING, finalizers, without_server_fields};
 

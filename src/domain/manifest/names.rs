@@ -1,5 +1,13 @@
 //! Checks of names, kinds, groups and versions.
 
+use serde_json::Value;
+
+/// The API group of an object; empty: the core group.
+pub fn group_of(object: &Value) -> &str {
+    let version = object["apiVersion"].as_str().unwrap_or_default();
+    version.split_once('/').map_or("", |(group, _)| group)
+}
+
 /// Whether a group is not part of Kubernetes: its kinds come from CustomResourceDefinitions.
 pub fn is_custom_group(group: &str) -> bool {
     group.contains('.') && !group.ends_with(".k8s.io")

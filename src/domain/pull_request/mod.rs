@@ -121,7 +121,7 @@ pub enum Step {
         wanted: Wanted,
     },
     /// Comments that applications fail.
-    TellFailure(String),
+    ReportFailure(String),
     PublishCheck,
     SetGate {
         state: &'static str,
@@ -160,7 +160,7 @@ pub fn decide(snapshot: &Snapshot) -> Vec<Step> {
         }
     }
     if let Some(text) = &snapshot.failure {
-        steps.push(Step::TellFailure(text.clone()));
+        steps.push(Step::ReportFailure(text.clone()));
     }
     let unpublished = snapshot.preview.is_some() && snapshot.preview != snapshot.published;
     if unpublished {

@@ -39,8 +39,9 @@ use crate::domain::pull_request::{Preview, Wanted};
 
 /// What a preview becomes: the sticky comment, and the check run's three texts.
 pub struct PreviewText {
-    pub comment: Wanted,
-    /// The last line of the comment, and what of it is no part of its fingerprint.
+    /// The comment without its last lines.
+    pub body: String,
+    /// Its last line, and what of it is no part of the fingerprint.
     footer: String,
     varies: String,
     pub title: String,
@@ -60,16 +61,18 @@ struct PreviewView {
     verdict: String,
     alerts: Vec<Alert>,
     details: String,
-    footer: String,
 }
 
 impl PreviewText {
-    /// The comment with what comes next.
-    pub fn with_next(&self, next: Next) -> Wanted {
-        let Some(before) = self.comment.text.trim_end().strip_suffix(&self.footer) else {
-            return self.comment.clone();
-        };
-        let text = format!("{before}**Next:** {}\n\n{}\n", words(next), self.footer);
+    /// The comment. `next`: what comes next, if that is known.
+    pub fn comment(&self, next: Option<Next>) -> Wanted {
+        let next = next.map(|next| format!("**Next:** {}\n\n", words(next)));
+        let text = format!(
+            "{}\n\n{}{}\n",
+            self.body,
+            next.unwrap_or_default(),
+            self.footer
+        );
         sticky(&text, &self.varies, false)
     }
 }
@@ -121,17 +124,16 @@ pub fn preview(preview: &Preview) -> PreviewText {
         preview.head.short(),
         &preview.digest()[..16]
     );
-    let comment = render(
+    let body = render(
         "preview.md",
         PreviewView {
             verdict,
             alerts,
             details: fitting(&parts, &whole),
-            footer: footer.clone(),
         },
     );
     PreviewText {
-        comment: sticky(&comment, &varies, false),
+        body: body.trim_end().into(),
         footer,
         varies,
         title,

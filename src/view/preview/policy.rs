@@ -1,11 +1,11 @@
 //! A change of policy, for a reviewer: equal changes of several applications once.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::super::markdown::code;
 use super::alerts::list;
 use crate::domain::catalog::PolicyChange;
+use crate::domain::sync::duration_words;
 
 /// A line for each change.
 pub(super) fn policy(changes: &[(String, PolicyChange)]) -> Vec<String> {
@@ -30,8 +30,8 @@ fn words(change: &PolicyChange) -> String {
         PolicyChange::MergesItself(false) => "image updates need a review".into(),
         PolicyChange::Soak { from, to } => format!(
             "earlier stages are healthy for {} before a promotion (before: {})",
-            time(*to),
-            time(*from)
+            duration_words(*to),
+            duration_words(*from)
         ),
         PolicyChange::Times => "it may be merged at other times".into(),
         PolicyChange::BreakGlass => "other people may override its gates".into(),
@@ -39,14 +39,5 @@ fn words(change: &PolicyChange) -> String {
         PolicyChange::Sources => "other images are promoted, or others announce them".into(),
         PolicyChange::Reconciler => "somebody else applies it".into(),
         PolicyChange::Leaves => "windlass does not manage it any more".into(),
-    }
-}
-
-fn time(duration: Duration) -> String {
-    match duration.as_secs() {
-        0 => "no time".into(),
-        secs if secs % 3600 == 0 => format!("{} h", secs / 3600),
-        secs if secs % 60 == 0 => format!("{} min", secs / 60),
-        secs => format!("{secs} s"),
     }
 }

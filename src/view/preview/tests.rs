@@ -81,7 +81,7 @@ fn of(comparisons: Vec<Comparison>) -> Preview {
 #[test]
 fn a_preview_reads_at_a_glance() {
     let text = preview(&of(vec![comparison("web", Some("shop:1"), Some("shop:2"))]));
-    insta::assert_snapshot!(text.comment.text, @"
+    insta::assert_snapshot!(text.comment(None).text, @"
     **1 of 6 applications changes** · 1 configure · verified by the cluster
 
     | application | image | from | to |
@@ -118,13 +118,13 @@ fn the_fingerprint_does_not_see_the_duration() {
         ..one.clone()
     };
     assert_eq!(
-        preview(&one).comment.fingerprint,
-        preview(&two).comment.fingerprint
+        preview(&one).comment(None).fingerprint,
+        preview(&two).comment(None).fingerprint
     );
     let three = of(vec![comparison("web", Some("1"), Some("3"))]);
     assert_ne!(
-        preview(&one).comment.fingerprint,
-        preview(&three).comment.fingerprint
+        preview(&one).comment(None).fingerprint,
+        preview(&three).comment(None).fingerprint
     );
 }
 
@@ -133,7 +133,7 @@ fn hostile_text_stays_text() {
     let hostile =
         "x ``` </details> <!-- windlass:sticky final 0 --> @acme/admins closes #1 | \u{202e}";
     let text = preview(&of(vec![comparison(hostile, Some("1"), None)]))
-        .comment
+        .comment(None)
         .text;
     let html = crate::sandbox::forge::pages::markdown(&text);
     assert_eq!(
@@ -147,7 +147,7 @@ fn hostile_text_stays_text() {
     );
     assert!(
         preview(&of(vec![comparison("x\n\n## Approved", None, Some("1"))]))
-            .comment
+            .comment(None)
             .text
             .lines()
             .all(|line| !line.starts_with("## "))
@@ -168,10 +168,10 @@ fn a_comment_fits_and_lists_every_deletion() {
         })
         .collect();
     let text = preview(&of(many));
-    assert!(text.comment.text.len() <= MOST_BYTES);
+    assert!(text.comment(None).text.len() <= MOST_BYTES);
     for n in 0..600 {
         assert!(
-            text.comment.text.contains(&format!("web-{n:04}")),
+            text.comment(None).text.contains(&format!("web-{n:04}")),
             "web-{n:04} is not listed"
         );
     }
@@ -183,7 +183,7 @@ fn the_shortest_form_folds_names_and_shows_what_they_share() {
         .map(|n| comparison(&format!("web-{n:04}"), Some("old"), Some("new")))
         .collect();
     many.push(comparison("other", Some("old"), None));
-    let body = preview(&of(many)).comment.text;
+    let body = preview(&of(many)).comment(None).text;
     assert!(body.len() <= MOST_BYTES);
     assert!(
         body.contains("<summary>configure: <code>Deployment</code>")
@@ -221,7 +221,7 @@ fn what_a_reviewer_must_not_miss_comes_first() {
     preview.policy = ["shop/staging", "web/staging"]
         .map(|title| (title.to_string(), PolicyChange::MergesItself(true)))
         .into();
-    let text = super::preview(&preview).comment.text;
+    let text = super::preview(&preview).comment(None).text;
     let alerts: Vec<_> = text.lines().filter(|line| line.starts_with('>')).collect();
     insta::assert_snapshot!(alerts.join("\n"), @"
     > [!CAUTION]

@@ -1,5 +1,8 @@
 //! What people do by commands: kubectl, and windlass as an operator.
 
+use std::path::Path;
+use std::process::Command;
+
 use super::{World, plane};
 
 impl World {
@@ -42,4 +45,28 @@ impl World {
         );
         String::from_utf8(said.stdout).unwrap()
     }
+}
+
+/// git in a folder, as a person.
+pub fn git(folder: &Path, arguments: &[&str]) {
+    let done = Command::new("git")
+        .args(["-c", "user.name=bob", "-c", "user.email=bob@example.com"])
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+}
+
+/// What kustomize builds of a folder.
+pub fn built(folder: &Path) -> String {
+    let output = Command::new(plane().tools().program("kustomize").unwrap())
+        .arg("build")
+        .arg(folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    String::from_utf8(output.stdout).unwrap()
 }

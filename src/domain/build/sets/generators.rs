@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::join;
 use super::template::Engine;
 use super::{MOST, Parameters, TOO_MANY, Tree, items};
 use crate::domain::{RepoName, yaml};
@@ -252,17 +253,6 @@ fn of_merge(
     Ok(made)
 }
 
-fn join(into: &mut Parameters, over: Parameters) {
-    for (name, value) in over {
-        match (into.get_mut(&name), value) {
-            (Some(Value::Object(known)), Value::Object(more)) => join(known, more),
-            (_, value) => {
-                into.insert(name, value);
-            }
-        }
-    }
-}
-
 /// A parameter by its path, as in `a.b.c`.
 pub(super) fn lookup<'a>(parameters: &'a Parameters, path: &str) -> Option<&'a Value> {
     if let Some(whole) = parameters.get(path) {
@@ -309,7 +299,7 @@ pub(super) fn normalized(name: &str) -> String {
 }
 
 /// Whether a pattern may match a file once its parameters are filled in.
-pub(super) fn may_match(pattern: &str, file: &str) -> bool {
+pub fn may_read(pattern: &str, file: &str) -> bool {
     match pattern.split_once("{{") {
         Some((before, _)) => file.starts_with(before.rsplit_once('/').map_or("", |(at, _)| at)),
         None => glob(pattern, file, true),

@@ -19,6 +19,8 @@ mod generators;
 mod go;
 mod template;
 
+pub use generators::may_read;
+
 pub const KIND: &str = "ApplicationSet";
 
 /// The most Applications of one set, and the most parameters of one generator.
@@ -28,6 +30,14 @@ const MOST_TEXT: usize = 256 << 10;
 const MOST_BYTES: usize = 16 << 20;
 
 const TOO_MANY: &str = "it makes more Applications than windlass evaluates (2,000, of 16 MiB)";
+
+/// What a set makes.
+#[derive(Debug, Default)]
+pub struct Made {
+    pub applications: Vec<Value>,
+    /// How large they are, as text.
+    pub bytes: usize,
+}
 
 /// What generators read of a tree.
 #[derive(Debug, Clone, Default)]
@@ -41,7 +51,7 @@ pub struct Tree {
 type Parameters = Map<String, Value>;
 
 /// The Applications of a set.
-pub fn applications(set: &Value, tree: &Tree) -> Result<Vec<Value>, Invalid> {
+pub fn applications(set: &Value, tree: &Tree) -> Result<Made, Invalid> {
     let name = set["metadata"]["name"].as_str().unwrap_or_default();
     let of_set = |why: String| Invalid(format!("{KIND} {name}: {why}"));
     let spec = &set["spec"];
@@ -54,7 +64,7 @@ pub fn applications(set: &Value, tree: &Tree) -> Result<Vec<Value>, Invalid> {
         repositories: urls.filter_map(RepoName::of_url).collect(),
         engine: template::Engine::of(set),
     };
-    let (mut made, mut bytes) = (Vec::new(), 0);
+    let mut made = Made::default();
     for generator in items(&spec["generators"]) {
         let all = generators::parameters(generator, &context, &Parameters::new());
         for parameters in all.map_err(of_set)? {
@@ -63,9 +73,9 @@ pub fn applications(set: &Value, tree: &Tree) -> Result<Vec<Value>, Invalid> {
             merge(&mut text, template_of(generator));
             let object = application(set, &text, &parameters, &context.engine);
             let object = object.map_err(of_set)?;
-            bytes += object.to_string().len();
-            made.push(object);
-            if made.len() > MOST || bytes > MOST_BYTES {
+            made.bytes += object.to_string().len();
+            made.applications.push(object);
+            if made.applications.len() > MOST || made.bytes > MOST_BYTES {
                 return Err(of_set(TOO_MANY.into()));
             }
         }
@@ -87,11 +97,6 @@ pub fn files_read(set: &Value) -> Vec<&str> {
     let generators = items(&set["spec"]["generators"]).iter();
     generators.for_each(|one| within(one, &mut found));
     found
-}
-
-/// Whether a pattern may match a file once its parameters are filled in.
-pub fn may_read(pattern: &str, file: &str) -> bool {
-    generators::may_match(pattern, file)
 }
 
 fn template_of(generator: &Value) -> &Value {

@@ -37,6 +37,7 @@ fn made(generators: &str, name: &str, path: &str, go: bool) -> Result<Vec<String
     .replace("REPO", URL);
     let set = yaml::documents(&set).unwrap().remove(0);
     let all = applications(&set, &tree()).map_err(|Invalid(why)| why)?;
+    let all = all.applications;
     let line = |object: &Value| {
         assert_eq!(object["metadata"]["namespace"], "argocd");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_string();

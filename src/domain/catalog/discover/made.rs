@@ -13,15 +13,13 @@ const MOST_PATTERNS: usize = 500;
 const MOST_BYTES: usize = 32 << 20;
 
 impl Objects {
-    fn sets(&self) -> Vec<(Written, Value)> {
-        let all = self.of_kind(argocd::GROUP, sets::KIND, argocd::NAMESPACE);
-        all.map(|(written, set)| (written, set.clone())).collect()
+    fn sets(&self) -> impl Iterator<Item = (Written, &Value)> {
+        self.of_kind(argocd::GROUP, sets::KIND, argocd::NAMESPACE)
     }
 
     /// Those of these files that an ApplicationSet may read.
     pub fn read_by_sets<'a>(&self, files: &'a [String]) -> Vec<&'a String> {
-        let sets = self.sets();
-        let all = sets.iter().take(MOST_SETS);
+        let all = self.sets().take(MOST_SETS);
         let patterns = all.flat_map(|(_, set)| sets::files_read(set));
         let patterns: Vec<&str> = patterns.take(MOST_PATTERNS).collect();
         let is_read = |file: &&String| patterns.iter().any(|one| sets::may_read(one, file));
@@ -30,13 +28,15 @@ impl Objects {
 
     /// Whether there is an ApplicationSet.
     pub fn has_sets(&self) -> bool {
-        !self.sets().is_empty()
+        self.sets().next().is_some()
     }
 
     /// Evaluates the ApplicationSets.
     pub fn make(&mut self, tree: &sets::Tree) {
         let mut bytes = 0;
-        for (at, (by, set)) in self.sets().into_iter().enumerate() {
+        let all: Vec<_> = self.sets().collect();
+        let all: Vec<_> = all.into_iter().map(|(by, set)| (by, set.clone())).collect();
+        for (at, (by, set)) in all.into_iter().enumerate() {
             let name = by.key.name.clone();
             let is_too_much = at >= MOST_SETS || bytes > MOST_BYTES;
             let all = match is_too_much {
@@ -55,8 +55,8 @@ impl Objects {
                     continue;
                 }
             };
-            for object in all {
-                bytes += object.to_string().len();
+            bytes += all.bytes;
+            for object in all.applications {
                 let text = |value: &Value| value.as_str().map(str::to_string);
                 let key = ResourceKey {
                     group: argocd::GROUP.into(),

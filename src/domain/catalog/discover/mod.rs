@@ -22,7 +22,7 @@ use crate::domain::build::{Build, Place, Written, argocd, flux};
 use crate::domain::manifest::is_label;
 use crate::domain::ownership::FieldRules;
 use crate::domain::sync::DriftMode;
-use crate::domain::{Invalid, Name, RepoName, image, wildcard};
+use crate::domain::{Invalid, Name, RepoName, directories_of, image, wildcard};
 
 mod made;
 mod objects;
@@ -123,10 +123,8 @@ impl Discover {
         }
         let found = match &self.under {
             None => Found::new(),
-            Some(under) => {
-                let mut above = file.match_indices('/').map(|(at, _)| &file[..at]);
-                above.find_map(|path| under.find(path, &|name| named(name).is_some()))?
-            }
+            Some(under) => directories_of(file)
+                .find_map(|path| under.find(path, &|name| named(name).is_some()))?,
         };
         let labels = &object["metadata"]["labels"];
         let stage = match (&self.stage, &self.label, found.get(STAGE)) {

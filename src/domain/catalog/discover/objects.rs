@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::{KUSTOMIZATIONS, invalid};
+use super::super::invalid;
+use super::super::tree::is_kustomization;
 use super::By;
 use crate::domain::build::{Written, argocd, flux, sets};
-use crate::domain::manifest::ResourceKey;
-use crate::domain::{Invalid, RepoName, yaml};
+use crate::domain::manifest::{ResourceKey, group_of};
+use crate::domain::{Invalid, RepoName, directories_of, yaml};
 
 /// The most objects that are read.
 const MOST_OBJECTS: usize = 5_000;
@@ -72,8 +73,7 @@ impl Objects {
 
     /// The namespace of an object: the outermost kustomization above it that sets one wins.
     fn namespace(&self, file: &str, object: &Value, default: &str) -> String {
-        let mut above = file.match_indices('/').map(|(at, _)| &file[..at]);
-        let set = above.find_map(|directory| self.namespaces.get(directory));
+        let set = directories_of(file).find_map(|directory| self.namespaces.get(directory));
         let own = object["metadata"]["namespace"].as_str();
         let own = own.unwrap_or(default);
         set.map_or_else(|| own.to_string(), Clone::clone)
@@ -181,15 +181,6 @@ fn is_read(group: &str, kind: &str) -> bool {
         (argocd::GROUP, sets::KIND),
     ]
     .contains(&(group, kind))
-}
-
-fn group_of(object: &Value) -> &str {
-    let version = object["apiVersion"].as_str().unwrap_or_default();
-    version.split_once('/').map_or("", |(group, _)| group)
-}
-
-fn is_kustomization(file: &str) -> bool {
-    KUSTOMIZATIONS.contains(&file.rsplit('/').next().unwrap_or(file))
 }
 
 fn is_url_of(url: &str, repo: &RepoName) -> bool {

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::tree::{KUSTOMIZATIONS, Tree};
+use super::tree::{Tree, is_kustomization};
 use super::{Catalog, Objects, is_manifest};
 use crate::domain::{Invalid, RepoName, yaml};
 
@@ -127,10 +127,6 @@ pub fn draft(contents: &Contents, objects: &Objects, repo: &RepoName) -> Result<
 
 fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
-}
-
-fn is_kustomization(file: &str) -> bool {
-    KUSTOMIZATIONS.contains(&file.rsplit('/').next().unwrap_or(file))
 }
 
 /// Directories of tools, such as `.github`.
