@@ -144,7 +144,7 @@ impl Mirror {
             }
             if !walk.is_settled() {
                 walk.step()?;
-            } else if !walk.fetch()? && !walk.step_over_old()? {
+            } else if !walk.fetch()? && !walk.step_over_old()? && !walk.fetch_stale()? {
                 return Ok(walk.of_first().map(|(id, _)| id).collect());
             }
         }
@@ -283,9 +283,20 @@ impl<'a> Walk<'a> {
 
     /// Fetches what is absent and not stale, and goes on there. False: there is nothing such.
     fn fetch(&mut self) -> anyhow::Result<bool> {
+        self.fetch_if(|paint| paint & STALE == 0)
+    }
+
+    /// The same of what is stale, while the first side seems to have commits alone: they may be behind
+    /// it.
+    fn fetch_stale(&mut self) -> anyhow::Result<bool> {
+        let has_own = self.of_first().next().is_some();
+        self.fetch_if(|_| has_own)
+    }
+
+    fn fetch_if(&mut self, is_needed: impl Fn(u8) -> bool) -> anyhow::Result<bool> {
         let needed: Vec<_> = self
             .absent
-            .extract_if(|_, paint| *paint & STALE == 0)
+            .extract_if(|_, paint| is_needed(*paint))
             .collect();
         if needed.is_empty() {
             return Ok(false);

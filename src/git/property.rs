@@ -65,6 +65,36 @@ fn check(world: &World, one: &CommitSha, other: &CommitSha) {
     assert_eq!(past.as_ref(), tips.contains(a).then_some(one));
 }
 
+/// The shape that random histories found: what the first side has alone is behind a common commit
+/// as well, through commits that the mirror lacks.
+#[test]
+fn a_commit_behind_what_is_not_here_is_not_counted() {
+    let before = [(0, None); 11];
+    let after = [
+        (1, None),
+        (3, None),
+        (1, None),
+        (3, None),
+        (1, None),
+        (0, Some(8)),
+    ];
+    let pairs = [(4, 4), (10, 10), (8, 3), (4, 6)];
+    let later = [(6, 7), (15, 16), (13, 6), (7, 10)];
+    let mut world = World::new(3);
+    for (part, pairs) in [(&before[..], pairs), (&after[..], later)] {
+        grow(&mut world, part);
+        let last = world.commits.len() - 1;
+        world.point("refs/heads/main", last);
+        world.point("refs/heads/windlass/shop/production", last / 2);
+        world.point("refs/pull/1/head", last * 2 / 3);
+        world.fetch();
+        world.fetch_head(1);
+        for (one, other) in pairs {
+            check(&world, &world.commits[one], &world.commits[other]);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
