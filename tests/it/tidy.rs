@@ -328,6 +328,11 @@ fn only_the_gate_and_the_lease_make_permits() {
             may || !code(text).contains("of_the_lease"),
             "{here} makes a WritePermit"
         );
+        let may = ["src/app.rs", "src/domain/permit.rs"].contains(&here.as_str());
+        assert!(
+            may || !code(text).contains("WritePermit::to_preview"),
+            "{here} makes a WritePermit for previews"
+        );
     }
 }
 
