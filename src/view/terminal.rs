@@ -1,7 +1,7 @@
 //! A preview in a terminal: the comment's facts, as plain lines.
 
 use super::markdown::one_line;
-use super::preview::{buckets, parts, title};
+use super::preview::{action_word, buckets, parts, title};
 use crate::domain::plan::{Change, Confidence};
 use crate::domain::pull_request::{Failure, Preview};
 
@@ -30,7 +30,7 @@ pub fn terminal(preview: &Preview) -> String {
             let word = if change.is_hook() {
                 "hook runs"
             } else {
-                change.action.word()
+                action_word(&change.action)
             };
             out.push_str(&format!("  {word} {}{}\n", change.key, confidence(change)));
             for fact in &told.facts {
@@ -54,8 +54,8 @@ pub fn terminal(preview: &Preview) -> String {
 fn confidence(change: &Change) -> &'static str {
     match change.confidence {
         Confidence::Server => "",
-        Confidence::Simulated => " (simulated)",
-        Confidence::Static => " (not verified by the cluster)",
+        Confidence::Simulated => " (estimate)",
+        Confidence::Static => " (not checked by the cluster)",
     }
 }
 
@@ -63,8 +63,16 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("    {line}\n")).collect()
 }
 
+/// Text from outside as one line, without codes that a terminal would carry out.
+pub(super) fn one_cell(text: &str) -> String {
+    one_line(text)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 /// Markdown of ours without its marks.
-fn unmarked(text: &str) -> String {
+pub(super) fn unmarked(text: &str) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some(c) = rest.chars().next() {
         let ticks = rest.len() - rest.trim_start_matches('`').len();

@@ -129,10 +129,10 @@ async fn a_repository_without_windlass_is_planned_and_configured() {
     insta::assert_snapshot!(world.scrub(&text), @"
     note: the plan includes uncommitted changes: shop/overlays/staging/kustomization.yaml
     note: `origin/HEAD` has no windlass.yaml: the plan uses the one that `windlass init` would write, with 2 applications
-    1 of 2 applications changes · 1 configure · verified by the cluster
+    1 of 2 applications changes · 1 changed · verified by the cluster
 
     shop/staging on local
-      configure Deployment shop-staging/lab
+      changed Deployment shop-staging/lab
         • scales up by 3 pods: from 2 to 5
         • adoption: takes over the fields that kubectl-client-side-apply set, once; those that Git does not have are removed
            namespace: shop-staging
@@ -144,7 +144,7 @@ async fn a_repository_without_windlass_is_planned_and_configured() {
            selector:
              matchLabels:
       merged before and waiting to be synced: 1
-        • configure Deployment shop-staging/lab
+        • changed Deployment shop-staging/lab
     ");
     // The same by a file: what the plan used is what `init` writes.
     let (text, code) = copy.run(&["init"]);
@@ -247,10 +247,10 @@ async fn what_argo_cd_deploys_from_it_is_asked_of_the_cluster() {
     insta::assert_snapshot!(world.scrub(&text), @"
     note: the plan includes uncommitted changes: deploy/config.yaml
     note: `origin/HEAD` has no windlass.yaml: the plan uses the one that `windlass init` would write, with 1 application
-    1 of 1 application changes · 1 configure · verified by the cluster
+    1 of 1 application changes · 1 changed · verified by the cluster
 
     argocd-web/live on local
-      configure ConfigMap web/my-lab
+      changed ConfigMap web/my-lab
         • no pod restarts: running pods keep what they read at start until their next rollout
          apiVersion: v1
          data:
@@ -260,7 +260,7 @@ async fn what_argo_cd_deploys_from_it_is_asked_of_the_cluster() {
          metadata:
            annotations:
       merged before and waiting to be synced: 1
-        • create ConfigMap web/my-lab
+        • created ConfigMap web/my-lab
     ");
     // What nothing in the cluster or the repository declares is said.
     let nothing = WorkingCopy::of("mia/nothing", &[("README.md", "Nothing\n")]);

@@ -67,9 +67,9 @@ async fn the_same_plan_without_github() {
     has(
         &text,
         &[
-            "1 configure",
+            "1 changed",
             "lab/staging on local",
-            "configure Deployment",
+            "changed Deployment",
             "    -      - image: lab:1\n    +      - image: lab:2",
         ],
     );
@@ -142,7 +142,7 @@ async fn the_same_plan_without_github() {
             "note: the plan includes uncommitted changes: .gitignore, apps/lab/staging/deployment.yaml, apps/lab/staging/more.yaml\n",
         ],
     );
-    has(&text, &["1 create", "lab:3"]);
+    has(&text, &["1 created", "lab:3"]);
     let (text, code) = plan(&lab, &folder, &["--head", "HEAD", "--base", "main"]);
     assert_eq!((code, text.contains("lab:3")), (1, false), "{text}");
     // What a working copy has from Git LFS is not what the server would read.
@@ -224,7 +224,7 @@ async fn a_shallow_clone_says_what_it_lacks() {
     git(&folder, &["commit", "-qam", "A value"]);
     let (text, code) = plan(&lab, &folder, &[]);
     assert_eq!(code, 1, "the base is there: {text}");
-    has(&text, &["1 configure"]);
+    has(&text, &["1 changed"]);
     for word in ["one", "two"] {
         lab.world.commit("More", &[("README.md", Some(word))]);
     }
@@ -246,5 +246,5 @@ async fn a_shallow_clone_says_what_it_lacks() {
     git(&folder, &["fetch", "-q", "--unshallow", "origin"]);
     let (text, code) = plan(&lab, &folder, &[]);
     assert_eq!(code, 1, "{text}");
-    has(&text, &["1 configure", "2 commits behind"]);
+    has(&text, &["1 changed", "2 commits behind"]);
 }

@@ -23,7 +23,7 @@ async fn hostile_text_stays_where_it_is() {
     has(
         &text,
         &[
-            "1 create",
+            "1 created",
             "**1 cannot be applied**",
             "`````diff",
             "a valid config key must consist of",
@@ -77,13 +77,13 @@ async fn forty_objects_in_six_applications_are_a_table_and_closed_folds() {
     let text = lab.world.conversation(number);
     has(
         &text,
-        &["**6 of ", "48 create", "partly verified by the cluster"],
+        &["**6 of ", "48 created", "partly verified by the cluster"],
     );
     for name in applications {
         has(
             &text,
             &[&format!(
-                "| `{name}/staging` | `local` | 8 create | ◐ simulated |"
+                "| `{name}/staging` | `local` | 8 created | ◐ estimate |"
             )],
         );
     }
@@ -106,9 +106,9 @@ async fn a_thousand_objects_are_named_in_a_fold_and_told_in_pages() {
     has(
         &text,
         &[
-            "1100 create",
+            "1100 created",
             "read it in the check run `windlass/preview`",
-            "<summary>create: <code>ConfigMap</code>",
+            "<summary>created: <code>ConfigMap</code>",
             ": 1100</summary>",
         ],
     );

@@ -95,7 +95,7 @@ async fn an_unchanged_flux_repository_is_previewed_by_reading() {
 
     --- windlass[bot]
     <!-- windlass:sticky (hex) -->
-    **1 of 1 application changes** · 1 create · 1 configure · 1 prune · rolls 2 pods · partly verified by the cluster
+    **1 of 1 application changes** · 1 created · 1 changed · 1 deleted · rolls 2 pods · partly verified by the cluster
 
     > [!WARNING]
     > Deletes `ConfigMap lab-staging/old`.
@@ -106,9 +106,9 @@ async fn an_unchanged_flux_repository_is_previewed_by_reading() {
 
     **flux-web/live** on `local`
 
-    <details open><summary><code>ConfigMap lab-staging/new</code> create +10 −0</summary>
+    <details open><summary><code>ConfigMap lab-staging/new</code> created +10 −0</summary>
 
-    - ○ static: windlass may not try it in the cluster
+    - ○ not checked: windlass may not try it in the cluster
 
     ```diff
     +apiVersion: v1
@@ -124,7 +124,7 @@ async fn an_unchanged_flux_repository_is_previewed_by_reading() {
     ```
 
     </details>
-    <details open><summary><code>ConfigMap lab-staging/old</code> prune +0 −10</summary>
+    <details open><summary><code>ConfigMap lab-staging/old</code> deleted +0 −10</summary>
 
     ```diff
     -apiVersion: v1
@@ -140,10 +140,10 @@ async fn an_unchanged_flux_repository_is_previewed_by_reading() {
     ```
 
     </details>
-    <details open><summary><code>Deployment lab-staging/lab</code> configure +1 −1</summary>
+    <details open><summary><code>Deployment lab-staging/lab</code> changed +1 −1</summary>
 
     - rolls 2 pods (maxSurge 25%, maxUnavailable 25%)
-    - ○ static: windlass may not try it in the cluster
+    - ○ not checked: windlass may not try it in the cluster
 
     ```diff
              app: lab
@@ -208,14 +208,14 @@ async fn an_unchanged_argo_cd_repository_is_previewed_by_reading() {
 
     --- windlass[bot]
     <!-- windlass:sticky (hex) -->
-    **1 of 1 application changes** · 1 configure · partly verified by the cluster
+    **1 of 1 application changes** · 1 changed · partly verified by the cluster
 
     **argocd-web/live** on `local`
 
-    <details open><summary><code>ConfigMap lab-staging/lab</code> configure +1 −1</summary>
+    <details open><summary><code>ConfigMap lab-staging/lab</code> changed +1 −1</summary>
 
     - no pod restarts: running pods keep what they read at start until their next rollout
-    - ○ static: windlass may not try it in the cluster
+    - ○ not checked: windlass may not try it in the cluster
 
     ```diff
      apiVersion: v1

@@ -79,9 +79,9 @@ async fn t05_one_that_refuses_dry_runs_costs_only_its_objects() {
     has(
         &text,
         &[
-            "2 configure",
+            "2 changed",
             "partly verified by the cluster",
-            "○ static: a webhook does not support dry-run",
+            "○ not checked: a webhook does not support dry-run",
             "-  a: '1'\n+  a: '2'",
         ],
     );
@@ -128,7 +128,7 @@ async fn t06_what_comes_out_differently_each_time_is_hidden_and_counted() {
     has(
         &text,
         &[
-            "1 configure",
+            "1 changed",
             "-  a: '2'\n+  a: '3'",
             "hidden, because it is different each time: 1",
             "`.data.stamp`",
@@ -195,7 +195,7 @@ async fn t08_what_admission_adds_is_no_change_of_the_pull_requests() {
     has(
         &text,
         &[
-            "configure +1 −1",
+            "changed +1 −1",
             "-      - image: lab:2\n+      - image: lab:3",
             "added by admission: 1",
             "injected",

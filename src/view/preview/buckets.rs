@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::super::markdown::code;
 use super::holders::{drift_lines, holders};
+use super::title::action_word;
 use crate::domain::plan::{Change, Notes};
 use crate::domain::pull_request::ApplicationPreview;
 
@@ -16,10 +17,13 @@ pub(in crate::view) struct Bucket {
 
 /// What is worth knowing and is not this pull request's change.
 pub(in crate::view) fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
-    let waiting = app
-        .waiting
-        .effective()
-        .map(|change| format!("{} {}", change.action.word(), code(&change.key.to_string())));
+    let waiting = app.waiting.effective().map(|change| {
+        format!(
+            "{} {}",
+            action_word(&change.action),
+            code(&change.key.to_string())
+        )
+    });
     let found = [
         ("would revert changes by others", drift_lines(&app.drift)),
         ("merged before and waiting to be synced", waiting.collect()),

@@ -9,7 +9,7 @@ use super::super::markdown::{code, code_element, fence, told};
 use super::super::render;
 use super::buckets::{Bucket, buckets};
 use super::parts::{Part, Told, badge};
-use super::title::counts;
+use super::title::{action_word, counts};
 use crate::domain::image::ImageRef;
 use crate::domain::plan::{self, Confidence};
 
@@ -218,7 +218,7 @@ pub(super) fn change_view(
         action: match (&change.problem, change.is_hook()) {
             (Some(_), _) => "cannot be applied".into(),
             (None, true) => "hook runs".into(),
-            (None, false) => change.action.word().into(),
+            (None, false) => action_word(&change.action).into(),
         },
         size: if change.problem.is_some() {
             String::new()

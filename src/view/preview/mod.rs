@@ -22,7 +22,7 @@ mod title;
 pub(super) use buckets::buckets;
 pub(super) use holders::drift_lines;
 pub(super) use parts::parts;
-pub(super) use title::title;
+pub(super) use title::{action_word, counted, counts, title};
 
 use serde::Serialize;
 
@@ -31,7 +31,7 @@ use self::forms::{FORMS, Form, details};
 use self::names::brief;
 use self::pages::paged;
 use self::parts::Part;
-use self::title::{counted, plain, verdict_line};
+use self::title::{plain, verdict_line};
 use super::markers::sticky;
 use super::{MOST_BYTES, render};
 use crate::domain::gate::Next;

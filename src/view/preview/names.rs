@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::markdown::{code, code_element};
 use super::forms::groups;
 use super::parts::{Part, Told};
+use super::title::action_word;
 use crate::domain::plan::{Action, Change};
 
 /// Names in one line; more are folded.
@@ -73,7 +74,7 @@ impl<'a> NameGroup<'a> {
         let word = if change.problem.is_some() {
             "cannot be applied"
         } else {
-            change.action.word()
+            action_word(&change.action)
         };
         Self {
             rank,

@@ -7,7 +7,7 @@ use super::super::markdown::code;
 use super::super::{MOST_BYTES, render};
 use super::forms::{ChangeView, Form, change_view};
 use super::parts::Part;
-use super::title::counted;
+use super::title::{action_word, counted};
 use crate::domain::plan::{Action, Change};
 
 /// Check runs that hold what does not fit into one, at most.
@@ -103,6 +103,6 @@ fn brief_change(change: &Change) -> String {
     format!(
         "- {} {}: its diff is longer than a page: `windlass plan` prints it.\n",
         code(&change.key.to_string()),
-        change.action.word()
+        action_word(&change.action)
     )
 }

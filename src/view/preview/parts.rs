@@ -97,8 +97,8 @@ fn facts(change: &Change, mut facts: Vec<String>) -> Vec<String> {
 
 pub(super) fn badge(confidence: Confidence) -> &'static str {
     match confidence {
-        Confidence::Server => "✓ server-verified",
-        Confidence::Simulated => "◐ simulated",
-        Confidence::Static => "○ static",
+        Confidence::Server => "✓ dry-run",
+        Confidence::Simulated => "◐ estimate",
+        Confidence::Static => "○ not checked",
     }
 }

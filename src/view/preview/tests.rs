@@ -82,7 +82,7 @@ fn of(comparisons: Vec<Comparison>) -> Preview {
 fn a_preview_reads_at_a_glance() {
     let text = preview(&of(vec![comparison("web", Some("shop:1"), Some("shop:2"))]));
     insta::assert_snapshot!(text.comment(None).text, @"
-    **1 of 6 applications changes** · 1 configure · verified by the cluster
+    **1 of 6 applications changes** · 1 changed · verified by the cluster
 
     | application | image | from | to |
     |---|---|---|---|
@@ -90,7 +90,7 @@ fn a_preview_reads_at_a_glance() {
 
     **shop/staging** on `local`
 
-    <details open><summary><code>Deployment shop-staging/web</code> configure +1 −1</summary>
+    <details open><summary><code>Deployment shop-staging/web</code> changed +1 −1</summary>
 
     ```diff
      metadata:
@@ -106,7 +106,7 @@ fn a_preview_reads_at_a_glance() {
     ");
     assert_eq!(
         text.title,
-        "1 of 6 applications changes · 1 configure · verified by the cluster"
+        "1 of 6 applications changes · 1 changed · verified by the cluster"
     );
 }
 
@@ -186,7 +186,7 @@ fn the_shortest_form_folds_names_and_shows_what_they_share() {
     let body = preview(&of(many)).comment(None).text;
     assert!(body.len() <= MOST_BYTES);
     assert!(
-        body.contains("<summary>configure: <code>Deployment</code>")
+        body.contains("<summary>changed: <code>Deployment</code>")
             && body.contains("3000</summary>"),
         "{}",
         &body[..600]
@@ -196,7 +196,7 @@ fn the_shortest_form_folds_names_and_shows_what_they_share() {
         "{}",
         &body[body.len() - 600..]
     );
-    let deleted = body.find("- prune:").unwrap();
+    let deleted = body.find("- deleted:").unwrap();
     assert!(
         deleted < body.find("<details>").unwrap(),
         "what is lost comes first, unfolded"

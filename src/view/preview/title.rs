@@ -72,8 +72,19 @@ fn not_previewed(failure: &Failure) -> &'static str {
     }
 }
 
-/// How often each thing happens in plans: `2 create`, `1 prune`.
-pub(super) fn counts<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Vec<String> {
+/// What becomes of an object.
+pub(in crate::view) fn action_word(action: &Action) -> &'static str {
+    match action {
+        Action::Create => "created",
+        Action::Configure => "changed",
+        Action::Recreate => "recreated",
+        Action::Prune => "deleted",
+        Action::Unchanged => "unchanged",
+    }
+}
+
+/// How often each thing happens in plans: `2 created`, `1 deleted`.
+pub(in crate::view) fn counts<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Vec<String> {
     let plans: Vec<_> = plans.into_iter().collect();
     let actions = [
         Action::Create,
@@ -89,7 +100,7 @@ pub(super) fn counts<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Vec<Strin
     });
     let mut words: Vec<_> = counted_actions
         .filter(|(count, _)| *count > 0)
-        .map(|(count, action)| format!("{count} {}", action.word()))
+        .map(|(count, action)| format!("{count} {}", action_word(action)))
         .collect();
     let hooks: usize = plans.iter().map(|plan| plan.hooks()).sum();
     if hooks > 0 {
@@ -102,7 +113,7 @@ pub(super) fn counts<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Vec<Strin
     words
 }
 
-pub(super) fn counted(number: usize, word: &str) -> String {
+pub(in crate::view) fn counted(number: usize, word: &str) -> String {
     if number == 1 {
         format!("1 {word}")
     } else {

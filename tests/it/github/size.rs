@@ -42,7 +42,7 @@ async fn with_one_commit_of_each_branch_all_paths_end_as_with_all_of_them() {
     let old = world.as_user("mia", Method::POST, "pulls", pull);
     let old = old["number"].as_u64().unwrap();
     let check = world.previewed(old).await;
-    insta::assert_snapshot!(check["output"]["title"].as_str().unwrap(), @"1 of 2 applications changes · 1 configure · verified by the cluster");
+    insta::assert_snapshot!(check["output"]["title"].as_str().unwrap(), @"1 of 2 applications changes · 1 changed · verified by the cluster");
     let unknown = format!("/rollback to {}", "5".repeat(40));
     let asked = world.comment("bob", production, &unknown);
     let answer = reply(&world, production, asked).await;

@@ -52,11 +52,11 @@ async fn every_command_is_answered_once() {
 
     --- windlass[bot]
     <!-- windlass:sticky (hex) -->
-    **1 of 2 applications changes** · 1 configure · verified by the cluster
+    **1 of 2 applications changes** · 1 changed · verified by the cluster
 
     **shop/staging** on `local`
 
-    <details open><summary><code>ConfigMap shop-staging/shop</code> configure +1 −1</summary>
+    <details open><summary><code>ConfigMap shop-staging/shop</code> changed +1 −1</summary>
 
     - no pod restarts: running pods keep what they read at start until their next rollout
 
@@ -149,7 +149,7 @@ async fn every_command_is_answered_once() {
     <!-- windlass:reply (id) -->
     > `/preview`
 
-    The preview is up to date with `(hex)`: 1 of 2 applications changes · 1 configure · verified by the cluster
+    The preview is up to date with `(hex)`: 1 of 2 applications changes · 1 changed · verified by the cluster
 
     --- bob 👀
     /sync

@@ -81,7 +81,7 @@ async fn an_inline_patch_may_stand_on_one_line() {
     world.previewed(number).await;
     has(
         &world.conversation(number),
-        &["1 configure", "-  replicas: 2", "+  replicas: 3"],
+        &["1 changed", "-  replicas: 2", "+  replicas: 3"],
     );
 }
 
@@ -94,7 +94,7 @@ async fn of_a_key_that_stands_twice_the_last_value_counts_with_a_warning() {
     has(
         &text,
         &[
-            "1 create",
+            "1 created",
             "+  a: two",
             "A key stands twice in one mapping, and the last value counts, as with kubectl: `apps/lab/staging/twice.yaml:6: a`.",
         ],

@@ -103,7 +103,7 @@ async fn files_charts_and_directories_above_kustomizations_are_applications() {
             "**web/staging**",
             "-  all: of-all\n+  all: changed",
             "**eu-infra/staging**",
-            "<code>ConfigMap shop-staging/dns-nested</code> configure",
+            "<code>ConfigMap shop-staging/dns-nested</code> changed",
         ],
     );
 }

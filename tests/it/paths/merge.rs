@@ -69,7 +69,7 @@ async fn auto_merges_at_once_and_approvals_are_waited_for() {
 
     **shop/production** on `local`
 
-    <details><summary><code>Deployment shop-production/shop</code> configure +1 −1</summary>
+    <details><summary><code>Deployment shop-production/shop</code> changed +1 −1</summary>
 
     - rolls 2 pods (maxSurge 25%, maxUnavailable 25%)
 

@@ -23,11 +23,11 @@ async fn one_sticky_comment_and_a_check_run() {
 
     --- windlass[bot]
     <!-- windlass:sticky (hex) -->
-    **1 of 2 applications changes** · 1 configure · verified by the cluster
+    **1 of 2 applications changes** · 1 changed · verified by the cluster
 
     **shop/staging** on `local`
 
-    <details open><summary><code>ConfigMap shop-staging/shop</code> configure +1 −1</summary>
+    <details open><summary><code>ConfigMap shop-staging/shop</code> changed +1 −1</summary>
 
     - no pod restarts: running pods keep what they read at start until their next rollout
 
@@ -182,11 +182,11 @@ async fn secret_values_never_appear() {
 
     --- windlass[bot]
     <!-- windlass:sticky (hex) -->
-    **1 of 2 applications changes** · 1 configure · verified by the cluster
+    **1 of 2 applications changes** · 1 changed · verified by the cluster
 
     **shop/staging** on `local`
 
-    <details open><summary><code>Secret shop-staging/shop</code> configure +2 −1</summary>
+    <details open><summary><code>Secret shop-staging/shop</code> changed +2 −1</summary>
 
     ```diff
      apiVersion: v1

@@ -252,7 +252,7 @@ async fn a_rollout_that_fails_names_the_pods_reason_and_production_is_not_propos
 
     **shop/staging** on `local`
 
-    <details><summary><code>Deployment shop-staging/shop</code> configure +1 −1</summary>
+    <details><summary><code>Deployment shop-staging/shop</code> changed +1 −1</summary>
 
     - rolls 2 pods (maxSurge 25%, maxUnavailable 25%)
 

@@ -136,7 +136,7 @@ async fn drift_becomes_a_pull_request_that_keeps_it_or_has_it_set_back() {
     has(
         &lab.world.conversation(number),
         &[
-            "1 configure",
+            "1 changed",
             "the cluster already matches: somebody changed it by hand",
             "-  replicas: 2\n+  replicas: 5",
         ],

@@ -113,7 +113,7 @@ async fn what_flux_objects_declare_is_previewed_as_flux_builds_it() {
         &shown,
         &[
             "flux-web/live",
-            "2 configure",
+            "2 changed",
             "verified by the cluster",
             "-  color: red\n+  color: blue",
             "-      - image: lab:1\n+      - image: lab:2",
@@ -146,7 +146,7 @@ async fn what_flux_objects_declare_is_previewed_as_flux_builds_it() {
         &world.conversation(number),
         &[
             "flux-more/live",
-            "1 create",
+            "1 created",
             "ConfigMap lab-staging/more-config",
         ],
     );

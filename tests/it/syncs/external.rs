@@ -206,7 +206,7 @@ async fn kept_by(other: Other) {
     has(
         &conversation,
         &[
-            "1 configure",
+            "1 changed",
             "verified by the cluster",
             "-      - image: lab:1\n+      - image: lab:2",
         ],
@@ -230,13 +230,13 @@ async fn kept_by(other: Other) {
     has(
         &said,
         &[
-            "1 configure",
-            "1 prune",
+            "1 changed",
+            "1 deleted",
             "-  b: '2'",
             "Deletes `ConfigMap lab-staging/gone`",
         ],
     );
-    has(&said, &["less</code> configure +0 −1"]);
+    has(&said, &["less</code> changed +0 −1"]);
     has_not(&said, &["sync reverts", "last-applied"]);
     if by == "flux" {
         has_not(&said, &["${REGION}"]);

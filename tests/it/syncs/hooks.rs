@@ -74,7 +74,7 @@ async fn hooks_of_a_chart_run_once_for_each_change() {
     has(
         &text,
         &[
-            "1 configure · 2 hooks run",
+            "1 changed · 2 hooks run",
             "runs before the rest is synced (pre-install,pre-upgrade)",
             "runs after the rest is synced (post-upgrade)",
             "is a hook that windlass does not run (`pre-delete`)",
@@ -237,7 +237,7 @@ async fn a_hook_takes_the_place_of_nothing_that_is_none() {
             &[("hook.yaml", None), ("config.yaml", Some(&marked))],
         )
         .await;
-    has(&text, &["1 configure"]);
+    has(&text, &["1 changed"]);
     lab.merge(number, "success").await;
     assert_eq!(
         lab.object("v1", "ConfigMap", "configmaps", "lab").await["metadata"]["uid"],

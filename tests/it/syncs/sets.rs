@@ -96,7 +96,7 @@ async fn what_a_set_makes_is_previewed_by_the_files_of_each_head() {
     let number = world.propose("bob", "prefix", &[("argocd/all.yaml", Some(&other))]);
     world.previewed(number).await;
     let shown = world.conversation(number);
-    has(&shown, &["ConfigMap lab-staging/b-one", "1 create"]);
+    has(&shown, &["ConfigMap lab-staging/b-one", "1 created"]);
     has_not(&shown, &["made-two"]);
     // A directory that goes takes its Application, and that its objects.
     let number = world.propose(

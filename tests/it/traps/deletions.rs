@@ -25,7 +25,7 @@ async fn t21_prunes_are_listed_and_a_protected_object_stays() {
     has(
         &text,
         &[
-            "1 prune",
+            "1 deleted",
             "Deletes `ConfigMap lab-staging/plain`.",
             "stays in the cluster: it is marked `windlass.dev/prune: never`",
         ],
@@ -52,7 +52,7 @@ async fn a_deletion_that_nobody_approved_waits_for_a_confirmation() {
     .await;
     // Approved: the preview listed it, and a writer approved just that head.
     let (number, text) = lab.change("config", &[("config.yaml", None)]).await;
-    has(&text, &["1 prune"]);
+    has(&text, &["1 deleted"]);
     lab.merge(number, "success").await;
     // Merged by its author alone: a workload does not go by that.
     let (number, text) = lab.change("workload", &[("deployment.yaml", None)]).await;

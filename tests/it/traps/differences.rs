@@ -16,7 +16,7 @@ async fn t08_t20_what_the_server_and_admission_fill_in_is_no_difference() {
     has(
         &text,
         &[
-            "configure +1 −1",
+            "changed +1 −1",
             "-      - image: lab:1\n+      - image: lab:2",
         ],
     );

@@ -37,7 +37,7 @@ async fn drift_is_told_apart_from_the_change_and_from_what_waits() {
     let (_, text) = lab
         .change("image", &[("deployment.yaml", Some(&wanted))])
         .await;
-    has(&text, &["1 configure", "rolls 2 pods"]);
+    has(&text, &["1 changed", "rolls 2 pods"]);
     has_not(&text, &["hacked", "waiting to be synced"]);
     // What is merged and was not synced yet is said, for as long as it is so.
     lab.world.windlass(&["pause", "lab/staging", "--for", "1h"]);

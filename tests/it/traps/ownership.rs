@@ -306,6 +306,6 @@ async fn what_another_tool_still_keeps_is_refused_by_its_name() {
     // The release is uninstalled: what it left is adopted.
     lab.kubectl(&["delete", "secret", "sh.helm.release.v1.web.v1"]);
     let (number, text) = lab.change("later", &[("chart.yaml", Some(&wanted))]).await;
-    has(&text, &["1 configure"]);
+    has(&text, &["1 changed"]);
     lab.merge(number, "success").await;
 }

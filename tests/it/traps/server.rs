@@ -83,7 +83,7 @@ async fn t03_a_custom_resource_is_judged_by_the_definition_that_comes_with_it() 
         &text,
         &[
             "partly verified",
-            "◐ simulated: its kind comes with this change",
+            "◐ estimate: its kind comes with this change",
             "+  color: red",
         ],
     );
@@ -170,7 +170,7 @@ async fn t04_an_immutable_field_is_told_from_a_mistake() {
     has(
         &text,
         &[
-            "1 recreate",
+            "1 recreated",
             "Deletes and recreates `Deployment lab-staging/lab`",
             "stops its 2 pods before new ones start",
         ],
@@ -286,7 +286,7 @@ async fn t22_a_kind_that_was_installed_meanwhile_is_known() {
     ]);
     lab.world.quiet().await;
     let (number, text) = lab.change("late", &[("gadget.yaml", Some(&gadget))]).await;
-    has(&text, &["1 create", "verified by the cluster"]);
+    has(&text, &["1 created", "verified by the cluster"]);
     lab.merge(number, "success").await;
 }
 
@@ -313,7 +313,7 @@ async fn t23_a_server_with_too_much_to_do_is_asked_more_slowly() {
     let (number, text) = lab
         .change("busy", &[("many.yaml", Some(&many("'2'")))])
         .await;
-    has(&text, &["40 configure", "verified by the cluster"]);
+    has(&text, &["40 changed", "verified by the cluster"]);
     assert_eq!(lab.world.proxy.turned_away(), 30);
     lab.merge(number, "success").await;
 }

@@ -72,7 +72,7 @@ async fn an_aggregated_role_is_left_to_the_control_plane() {
     );
     world.previewed(number).await;
     let text = world.conversation(number);
-    has(&text, &["1 create"]);
+    has(&text, &["1 created"]);
     has_not(&text, &["rules", "would revert", "sync reverts"]);
     let merged = world.as_user(
         "ada",

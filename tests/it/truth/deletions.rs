@@ -68,7 +68,7 @@ async fn other_tools_marks_keep_and_whatever_is_not_harmless_is_asked_about() {
     has(
         &text,
         &[
-            "4 prune",
+            "4 deleted",
             "leaves Git but stays in the cluster",
             "helm.sh/resource-policy: keep",
             "Prune=false",

@@ -185,7 +185,7 @@ async fn the_pull_request_that_brings_applications_previews_them() {
         &text,
         &[
             "**fresh/staging** on `local`",
-            "2 create",
+            "2 created",
             "This application is not on the base branch",
             "ConfigMap fresh-staging/first",
         ],
