@@ -18,6 +18,7 @@ use crate::cluster::lease::Holder;
 use crate::cluster::store::Store;
 use crate::cluster::{Cluster, WatchEvent, connect, connect_as};
 use crate::config::Settings;
+use crate::controller::activity::{self, Activities};
 use crate::controller::heads::Heads;
 use crate::controller::{
     APPLICATIONS_AT_ONCE, Caches, Environment, Kind, Queue, Reader, Requeue, Writer, application,
@@ -89,6 +90,8 @@ pub async fn run(
         }
     };
     let _watch_task = AbortOnDropHandle::new(tokio::spawn(watch_loop));
+    let _events_task = (!settings.preview_only)
+        .then(|| AbortOnDropHandle::new(tokio::spawn(activity::write_events(ctx.clone()))));
     let loops = loops(&ctx, &stop);
     let outcome = tokio::select! {
         () = sources(&ctx, &server, &settings, started) => Ok(()),
@@ -262,6 +265,7 @@ async fn reader(
         commits: Arc::new(Queue::new("commit")),
         registry: Registry::new(settings.registry_auth.as_deref(), settings.outgoing.clone())?,
         cache: Caches::default(),
+        activities: Activities::default(),
         preview_account: settings.preview_account.clone(),
         previewing: tokio::sync::Semaphore::new(PREVIEWS_AT_ONCE),
         heads: Heads::new(settings.cache.join("heads"))?,

@@ -99,7 +99,13 @@ async fn run(command: Command) -> ExitCode {
         Command::Init(args) => crate::plan::init(&args),
         Command::Validate(args) => crate::plan::validate(&args),
         Command::Render(args) => render(args).await.map(nothing),
-        Command::Operate(command) => crate::operate::operate(command).await,
+        Command::Operate(command) => match crate::operate::operate(command).await {
+            Ok((text, code)) => {
+                write_out(&text);
+                return code;
+            }
+            Err(error) => Err(error),
+        },
         Command::Rbac(args) => projects(args.projects.as_deref(), &args.config_repositories)
             .and_then(|projects| crate::rbac::rbac(&projects, &args.namespace)),
         Command::Crd => Ok(crate::cluster::store::definitions()),

@@ -61,6 +61,14 @@ impl<W: std::io::Write> std::io::Write for OneLine<W> {
     }
 }
 
+/// What is counted of an application.
+pub struct ApplicationInfo {
+    /// `application`, `stage`, and what its state is.
+    pub labels: Vec<(&'static str, String)>,
+    /// When its last sync was finished, in seconds since 1970.
+    pub synced_at: Option<i64>,
+}
+
 /// The metrics, in the OpenMetrics text format.
 pub struct Metrics {
     registry: Registry,
@@ -71,6 +79,10 @@ pub struct Metrics {
     previews: Histogram,
     requests: Counter<u64, AtomicU64>,
     predictions: Family<Vec<(&'static str, &'static str)>, Counter>,
+    activities: Family<Vec<(&'static str, String)>, Counter>,
+    drift_reverted: Family<Vec<(&'static str, String)>, Counter>,
+    applications: Family<Vec<(&'static str, String)>, Gauge>,
+    synced: Family<Vec<(&'static str, String)>, Gauge>,
     queues: Family<Vec<(&'static str, &'static str)>, Gauge>,
     github: Family<Vec<(&'static str, String)>, Counter>,
     github_remaining: Family<Vec<(&'static str, String)>, Gauge>,
@@ -88,6 +100,10 @@ impl Default for Metrics {
             previews: Histogram::new(exponential_buckets(0.05, 2.0, 12)),
             requests: Counter::default(),
             predictions: Family::default(),
+            activities: Family::default(),
+            drift_reverted: Family::default(),
+            applications: Family::default(),
+            synced: Family::default(),
             queues: Family::default(),
             github: Family::default(),
             github_remaining: Family::default(),
@@ -115,6 +131,7 @@ impl Default for Metrics {
             metrics.refused.clone(),
         );
         metrics.register_work(&mut registry);
+        metrics.register_applications(&mut registry);
         metrics.register_github(&mut registry);
         Self {
             registry,
@@ -141,9 +158,31 @@ impl Metrics {
             self.predictions.clone(),
         );
         registry.register(
+            "activities",
+            "What windlass did, by the reason that its Events have",
+            self.activities.clone(),
+        );
+        registry.register(
             "queue_keys",
             "Reconcile keys that are in progress or scheduled",
             self.queues.clone(),
+        );
+    }
+    fn register_applications(&self, registry: &mut Registry) {
+        registry.register(
+            "application_info",
+            "1 for each application in each stage, with its state as labels",
+            self.applications.clone(),
+        );
+        registry.register(
+            "application_synced_timestamp_seconds",
+            "When the last sync of an application was finished, in seconds since 1970",
+            self.synced.clone(),
+        );
+        registry.register(
+            "drift_reverted",
+            "Objects that are again as Git has them, after somebody else changed them",
+            self.drift_reverted.clone(),
         );
     }
     fn register_github(&self, registry: &mut Registry) {
@@ -201,6 +240,28 @@ impl Metrics {
         self.github_limited
             .get_or_create(&label)
             .set(number(limited.as_secs()));
+    }
+    /// `reason`: of a closed list, as Events have it.
+    pub fn activity(&self, reason: &str) {
+        let label = vec![("reason", reason.to_string())];
+        self.activities.get_or_create(&label).inc();
+    }
+    pub fn drift_reverted(&self, application: String, stage: String) {
+        let labels = vec![("application", application), ("stage", stage)];
+        self.drift_reverted.get_or_create(&labels).inc();
+    }
+    /// Replaces what is known of the applications.
+    pub fn applications(&self, all: impl IntoIterator<Item = ApplicationInfo>) {
+        self.applications.clear();
+        self.synced.clear();
+        for info in all {
+            self.applications.get_or_create(&info.labels).set(1);
+            let named = |(name, _): &(&str, String)| ["application", "stage"].contains(name);
+            let labels: Vec<_> = info.labels.into_iter().filter(named).collect();
+            if let Some(at) = info.synced_at {
+                self.synced.get_or_create(&labels).set(at);
+            }
+        }
     }
     pub fn predicted(&self, held: usize, missed: usize) {
         for (outcome, count) in [("held", held), ("missed", missed)] {

@@ -9,7 +9,10 @@
 //! - [`pull_request`]: preview, commands, verdict, merge, progress
 //! - [`application`]: revision → plan → apply → health
 //! - [`commit`]: the progress of its applications → commit status
+//!
+//! [`activity`] tells what they do: to the log, to Kubernetes Events and to the page.
 
+pub mod activity;
 pub mod application;
 pub mod authority;
 pub mod base_branch;
@@ -69,6 +72,7 @@ pub struct Reader {
     pub applications: Arc<Queue<ApplicationKey>>,
     pub commits: Arc<Queue<CommitKey>>,
     pub cache: Caches,
+    pub activities: activity::Activities,
     pub heads: Heads,
     /// Limits the previews that are made at the same time.
     pub previewing: tokio::sync::Semaphore,

@@ -253,6 +253,9 @@ impl Reader {
             unfinished: &unfinished,
             open_pulls: &|repo| self.cache.pulls.snapshots.open(repo),
         };
+        if let Event::Status { .. } | Event::Application(_) | Event::Promotion(_) = event {
+            self.activities.note_change();
+        }
         for key in wakes(event, &world) {
             match key {
                 Key::Repository(repo) => self.repositories.put(repo),

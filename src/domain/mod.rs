@@ -11,6 +11,7 @@
 //! [`health`], [`hook`], [`command`], [`gate`], and the three decisions:
 //! [`promotion`], [`pull_request`], [`sync`].
 
+pub mod activity;
 pub mod applying;
 pub mod approvals;
 pub mod approved;

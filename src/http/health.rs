@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
 use super::Server;
+use crate::cluster::store::Application;
+use crate::telemetry::ApplicationInfo;
 
 pub async fn healthy() -> &'static str {
     "ok\n"
@@ -24,6 +26,10 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
         .metrics
         .cluster_requests(crate::cluster::ANSWERS.load(std::sync::atomic::Ordering::Relaxed));
     if let Some(ctx) = server.ctx.get() {
+        // While they cannot be listed, the last ones are shown.
+        if let Ok(applications) = ctx.store.applications().await {
+            ctx.metrics.applications(applications.iter().map(info));
+        }
         for (status, count) in ctx.github.answers() {
             ctx.metrics.github_requests(status, count);
         }
@@ -45,4 +51,22 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
         server.metrics.text(),
     )
         .into_response()
+}
+
+fn info(object: &Application) -> ApplicationInfo {
+    let (spec, summary) = (&object.spec, object.summary());
+    let status = object.status.as_ref();
+    let finished = status.and_then(|status| status.last_sync.as_ref()?.finished);
+    ApplicationInfo {
+        labels: vec![
+            ("application", spec.application.to_string()),
+            ("stage", spec.stage.to_string()),
+            ("repository", spec.repository.to_string()),
+            ("cluster", spec.cluster.clone()),
+            ("sync", format!("{:?}", summary.sync)),
+            ("health", format!("{:?}", summary.health)),
+            ("reason", summary.reason.unwrap_or_default()),
+        ],
+        synced_at: finished.map(|at| at.as_second()),
+    }
 }

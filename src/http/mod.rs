@@ -1,4 +1,4 @@
-//! The HTTP server: webhooks and image events in, health and metrics out.
+//! The HTTP server: webhooks and image events in; health, metrics and the page out.
 //!
 //! A webhook is verified over its raw bytes, turned into hints, and answered;
 //! the work happens in the loops. An image event is answered 2xx only once it
@@ -7,6 +7,7 @@
 mod health;
 mod image_event;
 pub mod listener;
+mod page;
 mod verdict;
 mod webhook;
 
@@ -46,11 +47,11 @@ pub fn router(server: Arc<Server>) -> Router {
         )
         .route("/healthz", get(health::healthy))
         .route("/readyz", get(health::ready))
-        .route("/", get(page))
+        .route("/", get(running))
         .with_state(server)
 }
 
-/// On a listener of its own: metrics and verdicts are not exposed with the public address, and a flood of
+/// On a listener of its own: metrics, verdicts and the page are not exposed with the public address, and a flood of
 /// requests there does not fail the liveness probe.
 pub fn metrics_router(server: Arc<Server>) -> Router {
     Router::new()
@@ -58,12 +59,13 @@ pub fn metrics_router(server: Arc<Server>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .route("/verdicts/{owner}/{name}/{number}", get(verdict::verdict))
+        .merge(page::routes())
         .with_state(server)
 }
 
 /// A page for a person who opened the address; it shows nothing about applications, since nobody
 /// has logged in.
-async fn page() -> Html<&'static str> {
+async fn running() -> Html<&'static str> {
     Html(
         "<!doctype html><meta charset=utf-8><title>windlass</title><p>windlass is running. Its state: <code>kubectl get applications.windlass.dev,promotions.windlass.dev -A</code>, and each pull request's comment.\n",
     )

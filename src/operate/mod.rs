@@ -2,8 +2,10 @@
 //! so they also work when GitHub is down.
 
 mod rollback;
+mod status;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use kube::api::{ListParams, Patch, PatchParams};
@@ -11,10 +13,9 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::cluster::connect;
-use crate::cluster::store::{
-    ADOPT, Application, ApplicationStatus, CONFIRM_PRUNE, HOLD, PAUSE, SYNC_REQUEST,
-};
+use crate::cluster::store::{ADOPT, Application, CONFIRM_PRUNE, HOLD, PAUSE, SYNC_REQUEST};
 use crate::domain::{CommitSha, sync};
+use status::StatusArgs;
 
 /// Installation windlass runs.
 #[derive(Debug, Clone, clap::Args)]
@@ -44,9 +45,11 @@ pub struct ApplicationArgs {
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Operate {
-    /// Shows for every application whether it is synced and healthy, its commit, and what it waits
-    /// for
-    Status(Installation),
+    /// Shows for every application whether it is synced and healthy, its commit and images, and what
+    /// it waits for
+    Status(StatusArgs),
+    /// Shows which commits an application was healthy with, and which failed
+    History(ApplicationArgs),
     /// Compares every object of an application with the cluster again, and syncs what differs
     Sync(ApplicationArgs),
     /// Stops syncing an application for a while; the pause ends by itself
@@ -100,9 +103,18 @@ pub enum Operate {
     },
 }
 
-pub async fn operate(command: Operate) -> anyhow::Result<String> {
+/// What a command prints, and its exit code.
+pub async fn operate(command: Operate) -> anyhow::Result<(String, ExitCode)> {
     match command {
-        Operate::Status(installation) => status(&installation).await,
+        Operate::Status(args) => status::status(&args).await,
+        command => Ok((carry_out(command).await?, ExitCode::SUCCESS)),
+    }
+}
+
+async fn carry_out(command: Operate) -> anyhow::Result<String> {
+    match command {
+        Operate::Status(_) => Ok(String::new()),
+        Operate::History(args) => status::history(&args).await,
         Operate::Sync(args) => {
             let request = format!("cli {}", jiff::Timestamp::now());
             annotate(&args, SYNC_REQUEST, Some(&request)).await?;
@@ -155,6 +167,13 @@ pub async fn operate(command: Operate) -> anyhow::Result<String> {
             ..
         } => adopt_all(&installation, stage.as_deref()).await,
     }
+}
+
+/// What is printed before a command has ended.
+fn print(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 async fn api(installation: &Installation) -> anyhow::Result<Api<Application>> {
@@ -284,56 +303,4 @@ async fn adopt_all(installation: &Installation, stage: Option<&str>) -> anyhow::
         );
     }
     Ok(out)
-}
-
-/// The first line of an application's message, after who holds it.
-fn message(status: &ApplicationStatus) -> String {
-    let held = status.held.as_ref().map(|held| format!("held by {held}"));
-    let message = status.message.as_deref().unwrap_or_default();
-    let first = message.lines().next().map(str::to_string);
-    held.into_iter().chain(first).collect::<Vec<_>>().join("; ")
-}
-
-async fn status(installation: &Installation) -> anyhow::Result<String> {
-    let mut objects = api(installation)
-        .await?
-        .list(&ListParams::default())
-        .await
-        .context("cannot list the Applications")?
-        .items;
-    objects.sort_by_key(ResourceExt::name_any);
-    let mut rows =
-        vec![["APPLICATION", "SYNCED", "HEALTH", "REVISION", "MESSAGE"].map(str::to_string)];
-    for object in objects {
-        let status: ApplicationStatus = object.status.unwrap_or_default();
-        rows.push([
-            format!("{}/{}", object.spec.application, object.spec.stage),
-            format!("{:?}", status.sync),
-            format!("{:?}", status.health),
-            status
-                .revision
-                .as_ref()
-                .map(|revision| revision.short().to_string())
-                .unwrap_or_default(),
-            message(&status),
-        ]);
-    }
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths = [width(0), width(1), width(2), width(3)];
-    let line = |row: &[String; 5]| {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:<width$}   "));
-        format!("{}{}", cells.collect::<String>(), row[4])
-            .trim_end()
-            .to_string()
-            + "\n"
-    };
-    Ok(rows.iter().map(line).collect())
 }

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use crate::domain::catalog;
 use crate::domain::pull_request::{CHECK, GATE_CONTEXT, SYNC_CONTEXT};
 use crate::domain::sync::CODES;
-use crate::telemetry::Metrics;
+use crate::telemetry::{ApplicationInfo, Metrics};
 use crate::view;
 
 /// A page: its file name, and its text.
@@ -131,6 +131,12 @@ fn metrics() -> String {
     // Families are printed once they have a member.
     metrics.queue("application", 0);
     metrics.predicted(0, 0);
+    metrics.activity("Applied");
+    metrics.drift_reverted("shop".into(), "staging".into());
+    metrics.applications([ApplicationInfo {
+        labels: vec![("application", "shop".into()), ("stage", "staging".into())],
+        synced_at: Some(0),
+    }]);
     metrics.github_requests(200, 0);
     metrics.github_limits(1, Some(0), std::time::Duration::ZERO);
     let text = metrics.text();

@@ -12,8 +12,11 @@
 //! - `verdict`: the gates, one by one; `commands` and `gate_commands`: answers to commands, posted by `replies`;
 //!   `history`: what applications are and were at
 //! - `progress`: the roll-out after the merge; `failure`: that it fails; `reason`: why an application is where it is
+//! - `activity`: what windlass did, in the log, in Kubernetes Events and on the page
+//! - `page`: the pages that the server shows; `standing`: an application's state in one word; `status`: tables in a terminal
 //! - `promotion`, `drift`: the bodies of the pull requests that windlass opens
 
+mod activity;
 pub mod commands;
 mod drift;
 mod failure;
@@ -23,14 +26,18 @@ mod listing;
 mod markdown;
 mod markers;
 mod notes;
+pub mod page;
 mod preview;
 mod progress;
 mod promotion;
 mod reason;
 mod replies;
+mod standing;
+mod status;
 mod terminal;
 mod verdict;
 
+pub use activity::{activity, how_to_keep, subject};
 pub use drift::{drift, drift_of};
 pub use failure::{People, failed_of, failure};
 pub use listing::{applications, initialized};
@@ -45,6 +52,8 @@ pub use progress::{progress, rollout};
 pub use promotion::{not_proposed, promotion, rollback, taken_back};
 pub use reason::{held, reason};
 pub use replies::{command_table, help, parse_error, reply};
+pub use standing::{Tone, standing, standing_of_object};
+pub use status::{StatusRow, history_table, status_table};
 pub use terminal::terminal;
 pub use verdict::{group_title, unprotected, why, why_of};
 

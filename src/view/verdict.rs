@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::markdown::{code, listed, quoted};
+use super::terminal::unmarked;
 use crate::domain::gate::{Clear, GroupRefusal, Standing, Verdict};
 use crate::domain::pull_request::GATE_CONTEXT;
 
@@ -61,6 +62,11 @@ fn gate(gate: &Verdict) -> String {
 
 fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// The same without Markdown.
+pub(super) fn clear_words(cleared: &Clear) -> String {
+    unmarked(&clear(cleared))
 }
 
 /// Who or what clears a gate, after "cleared by".

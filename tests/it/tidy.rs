@@ -84,6 +84,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "controller",
             "cluster",
             "telemetry",
+            "view",
             "http",
         ],
     ),

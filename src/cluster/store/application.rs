@@ -20,7 +20,7 @@ use crate::domain::image::ImageRef;
 use crate::domain::labels::{HOLD, ROLLBACK, SKIP};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::promotion::SkippedStage;
-use crate::domain::pull_request::FailedSync;
+use crate::domain::pull_request::{ApplicationSummary, FailedSync};
 use crate::domain::rollback::Rollback;
 use crate::domain::{CommitSha, Name, RepoName};
 
@@ -192,10 +192,46 @@ impl Application {
     }
 }
 
+impl Application {
+    /// What others need of its status.
+    pub fn summary(&self) -> ApplicationSummary {
+        let status = self.status.as_ref();
+        status.map(ApplicationStatus::summary).unwrap_or_default()
+    }
+}
+
 impl ApplicationStatus {
+    pub fn summary(&self) -> ApplicationSummary {
+        ApplicationSummary {
+            revision: self.revision.clone(),
+            inputs: self.inputs.clone(),
+            sync: self.sync,
+            health: self.health,
+            blocked: self.blocked,
+            message: self.message.clone(),
+            reason: self.reason.clone(),
+            confirm: self.confirm.is_some(),
+            unproven: self.unproven.clone(),
+            images: self.images.clone(),
+            failures: self.failures.clone(),
+            held: self.held.clone(),
+            healthy: self
+                .history
+                .iter()
+                .map(|known| known.revision.clone())
+                .collect(),
+        }
+    }
+
     /// Synced to Git, healthy, and its images verified: later stages wait for this.
     pub fn is_ready(&self) -> bool {
         self.sync == SyncState::Synced && self.health == Health::Healthy && self.unproven.is_none()
+    }
+
+    /// When its conditions last changed.
+    pub fn changed_at(&self) -> Option<Timestamp> {
+        let all = self.conditions.iter();
+        all.map(|known| known.last_transition_time.0).max()
     }
 
     /// Since when it has been ready: synced, healthy, and its last sync finished. None: it is not,

@@ -96,6 +96,16 @@ impl Store {
         }
     }
 
+    /// The client of the cluster that windlass runs in.
+    pub(in crate::cluster) fn client(&self) -> Client {
+        self.applications.api.clone().into_client()
+    }
+
+    /// The namespace that windlass runs in.
+    pub fn namespace(&self) -> &str {
+        self.applications.api.namespace().unwrap_or_default()
+    }
+
     /// None: it does not exist yet. It is an error if the object of that name belongs to another
     /// repository.
     pub async fn application(&self, key: &ApplicationKey) -> Result<Option<Application>> {
@@ -121,27 +131,7 @@ impl Store {
             .get(&key.object_name())
             .filter(|object| object.spec.repository == key.repo)
             .and_then(|object| object.status.as_ref());
-        Ok(
-            status.map_or_else(ApplicationSummary::default, |status| ApplicationSummary {
-                revision: status.revision.clone(),
-                inputs: status.inputs.clone(),
-                sync: status.sync,
-                health: status.health,
-                blocked: status.blocked,
-                message: status.message.clone(),
-                reason: status.reason.clone(),
-                confirm: status.confirm.is_some(),
-                unproven: status.unproven.clone(),
-                images: status.images.clone(),
-                failures: status.failures.clone(),
-                held: status.held.clone(),
-                healthy: status
-                    .history
-                    .iter()
-                    .map(|known| known.revision.clone())
-                    .collect(),
-            }),
-        )
+        Ok(status.map(ApplicationStatus::summary).unwrap_or_default())
     }
 
     pub async fn applications(&self) -> Result<Vec<Application>> {

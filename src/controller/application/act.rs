@@ -10,6 +10,7 @@ use super::{Decision, Observation, drift_pull_request, external, retire};
 use crate::cluster::store::{self, Application, ApplicationStatus};
 use crate::controller::cache::locked;
 use crate::controller::{Error, Event, Reader, Requeue, Result, Writer};
+use crate::domain::activity::{State, What};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::sync::{CLUSTER_UNREACHABLE, ERROR, Proposal, Reason, Step};
 use crate::domain::{ApplicationKey, CommitKey};
@@ -41,6 +42,8 @@ async fn sync(
             .index
             .retry_refused();
     }
+    let plan = &observation.facts.plan;
+    ctx.cache.applications.note_differences(key, plan);
     let mut status = status::next(observation, &verdict, ctx.now());
     if let Step::Propose(Reason::Drift { objects, .. }) = &verdict.step {
         let (base, plan) = (&declared.base, &observation.facts.plan);
@@ -61,7 +64,7 @@ async fn sync(
         .report_application(&object, status, ctx.now())
         .await?;
     if matches!(verdict.step, Step::Apply) {
-        emit_status(ctx, key, &object, before.is_ready());
+        emit_status(ctx, key, &object, Some(before));
         return super::apply::apply(ctx, key, observation, object).await;
     }
     if matches!(verdict.step, Step::InSync { .. }) {
@@ -91,7 +94,7 @@ async fn sync(
     if changed {
         // Also when the application is no longer healthy: pull requests for later stages wait for
         // it.
-        emit_status(ctx, key, &object, before.is_ready());
+        emit_status(ctx, key, &object, Some(before));
     }
     // A hook that is deleted after success is deleted by the next reconcile.
     Ok(match observation.health.hooks_done == before.hooks {
@@ -143,16 +146,51 @@ fn requeue(ctx: &Reader, observation: &Observation, step: &Step) -> Requeue {
     }
 }
 
-/// Wakes whoever waits for the application's status. `was_ready`: its status before met what later
-/// stages wait for.
-pub fn emit_status(ctx: &Reader, key: &ApplicationKey, object: &Application, was_ready: bool) {
+/// Wakes whoever waits for the application's status, and tells how it changed. `before`: the status
+/// that it had.
+pub fn emit_status(
+    ctx: &Reader,
+    key: &ApplicationKey,
+    object: &Application,
+    before: Option<&ApplicationStatus>,
+) {
     let status = object.status.as_ref();
+    if let Some(state) = status.and_then(|status| changed_state(before, status)) {
+        ctx.record_application(key, What::State(state));
+    }
+    let was_ready = before.is_some_and(ApplicationStatus::is_ready);
     let commits = status.map(|status| status.superseded.iter().chain(&status.revision));
     ctx.emit(&Event::Status {
         key: key.clone(),
         commits: commits.into_iter().flatten().cloned().collect(),
         later_stages: was_ready || status.is_some_and(ApplicationStatus::is_ready),
     });
+}
+
+/// The state, if it is another one than before; a message that only counts on is no other state.
+pub fn changed_state(
+    before: Option<&ApplicationStatus>,
+    status: &ApplicationStatus,
+) -> Option<State> {
+    let what = |status: &ApplicationStatus| {
+        let ApplicationStatus {
+            sync,
+            health,
+            reason,
+            revision,
+            blocked,
+            ..
+        } = status.clone();
+        (sync, health, reason, revision, blocked)
+    };
+    (before.map(what) != Some(what(status))).then(|| State {
+        sync: status.sync,
+        health: status.health,
+        reason: status.reason.clone().unwrap_or_else(|| "Unknown".into()),
+        message: status.message.clone(),
+        revision: status.revision.clone(),
+        is_blocked: status.blocked,
+    })
 }
 
 /// Writes an error into the status, where kubectl shows it.
@@ -186,8 +224,7 @@ pub async fn report_error(ctx: &Writer, key: &ApplicationKey, error: &Error) -> 
         .to_store()
         .report_application(&object, status, ctx.now())
         .await?;
-    let was_ready = before.as_ref().is_some_and(ApplicationStatus::is_ready);
-    emit_status(ctx, key, &object, was_ready);
+    emit_status(ctx, key, &object, before.as_ref());
     // The commit's status shows the error too.
     ctx.emit(&Event::Commit(CommitKey {
         repo: key.repo.clone(),

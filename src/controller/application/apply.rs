@@ -16,6 +16,7 @@ use crate::cluster::{self, Applied, Writer as ClusterWriter};
 use crate::controller::cache::locked;
 use crate::controller::dry_run::{self, Prediction};
 use crate::controller::{Reader, Requeue, Result, Writer};
+use crate::domain::activity::{LiveObject, Reverted, What};
 use crate::domain::manifest::{ApplyPhase, Manifest, ResourceKey, apply_phase};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Action, Change};
@@ -44,7 +45,8 @@ pub async fn apply(
             cluster.forget_kinds();
             return Ok(Requeue::After(Duration::from_millis(300)));
         }
-        let written = write_all(ctx, key, cluster, observation, all).await?;
+        let written = write_all(ctx, key, cluster, observation, &all).await?;
+        record_applied(ctx, key, observation, &all, &written);
         // Each API server learns of a new definition by itself: try again soon.
         if written
             .iter()
@@ -61,8 +63,30 @@ pub async fn apply(
     }
     let pruned = allowed(observation).filter(|change| change.action == Action::Prune);
     let prunable = pruned.filter_map(|change| observation.prune.deleted.get(&change.key));
-    delete(cluster, prunable.collect()).await?;
+    delete(ctx, key, cluster, prunable.collect()).await?;
     Ok(Requeue::After(Duration::ZERO))
+}
+
+/// Tells what was written of Git's changes; drift that was reverted is told object by object.
+fn record_applied(
+    ctx: &Reader,
+    key: &ApplicationKey,
+    observation: &Observation,
+    all: &[&Prediction],
+    written: &[Written],
+) {
+    let facts = &observation.facts;
+    let written = all.iter().zip(written).filter(|(predicted, written)| {
+        matches!(written, Written::Done) && !facts.drifted.contains(&predicted.manifest.key)
+    });
+    let objects: Vec<_> = written
+        .filter_map(|(predicted, _)| facts.plan.of(&predicted.manifest.key))
+        .map(|change| (change.action.clone(), change.key.clone()))
+        .collect();
+    if !objects.is_empty() {
+        let revision = observation.revision().clone();
+        ctx.record_application(key, What::Applied { revision, objects });
+    }
 }
 
 /// The changes of the plan that are carried out now.
@@ -91,16 +115,17 @@ async fn write_all(
     key: &ApplicationKey,
     cluster: &ClusterWriter<'_>,
     observation: &Observation,
-    all: Vec<&Prediction>,
+    all: &[&Prediction],
 ) -> Result<Vec<Written>> {
     let is_created_too = |of: &ResourceKey| {
         let mut manifests = observation.desired.manifests.iter();
         manifests.any(|other| dry_run::makes_possible(other, of))
     };
-    let writes = all.into_iter().map(async |predicted| {
+    let writes = all.iter().map(async |predicted| {
         let object = &predicted.manifest.key;
         let drifted = observation.facts.drifted.contains(object);
-        match write(ctx, key, cluster, predicted, drifted).boxed().await? {
+        let drift = observation.facts.plan.of(object).filter(|_| drifted);
+        match write(ctx, key, cluster, predicted, drift).boxed().await? {
             Written::NotYet if !is_created_too(object) => Ok(Written::Refused(format!(
                 "{object}: its namespace or kind is gone"
             ))),
@@ -122,7 +147,8 @@ async fn report_refused(
     object: &Application,
     refused: &[String],
 ) -> Result<Requeue> {
-    let mut status = object.status.clone().unwrap_or_default();
+    let before = object.status.clone();
+    let mut status = before.clone().unwrap_or_default();
     status.blocked = true;
     status.reason = Some(sync::REFUSED.into());
     status.message = Some(refused.join("\n"));
@@ -130,7 +156,7 @@ async fn report_refused(
         .to_store()
         .report_application(object, status, ctx.now())
         .await?;
-    super::act::emit_status(ctx, key, &object, false);
+    super::act::emit_status(ctx, key, &object, before.as_ref());
     Ok(Requeue::After(Duration::from_secs(10)))
 }
 
@@ -138,6 +164,8 @@ async fn report_refused(
 /// Custom resources are deleted first, while their controller still runs; the rest is deleted once
 /// they are gone.
 pub async fn delete(
+    ctx: &Reader,
+    key: &ApplicationKey,
     cluster: &ClusterWriter<'_>,
     mut prunable: Vec<&(InventoryEntry, Value)>,
 ) -> Result<()> {
@@ -146,15 +174,29 @@ pub async fn delete(
     }
     prunable.sort_by_key(|(entry, _)| std::cmp::Reverse(apply_phase(&entry.key)));
     for (entry, live) in prunable {
-        cluster
-            .delete(
-                &entry.key,
-                &entry.version,
-                live["metadata"]["uid"].as_str().unwrap_or_default(),
-            )
+        let object = live_object(cluster, &entry.key, &entry.version, live);
+        let deleted = cluster
+            .delete(&entry.key, &entry.version, &object.uid)
             .await?;
+        if deleted {
+            ctx.record_application(key, What::Pruned(object));
+        }
     }
     Ok(())
+}
+
+fn live_object(
+    cluster: &ClusterWriter<'_>,
+    key: &ResourceKey,
+    version: &str,
+    live: &Value,
+) -> LiveObject {
+    LiveObject {
+        key: key.clone(),
+        version: version.into(),
+        uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
+        cluster: cluster.name.clone(),
+    }
 }
 
 /// The outcome of a write.
@@ -175,13 +217,13 @@ impl Written {
     }
 }
 
-/// Writes one object as planned. `drifted`: the write reverts drift.
+/// Writes one object as planned. `drift`: its change, if that reverts drift.
 async fn write(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
     cluster: &ClusterWriter<'_>,
     predicted: &Prediction,
-    drifted: bool,
+    drift: Option<&Change>,
 ) -> Result<Written> {
     let (manifest, write) = (&predicted.manifest, &predicted.write);
     if write.recreate {
@@ -202,8 +244,11 @@ async fn write(
     Ok(match answer {
         Applied::Object(object) => {
             remember(ctx, key, manifest, &object);
-            if drifted {
+            if let Some(change) = drift {
                 remember_heal(ctx, key, &manifest.key);
+                let object = live_object(cluster, &manifest.key, &manifest.version, &object);
+                let reverted = Reverted::new(object, change);
+                ctx.record_application(key, What::DriftReverted(reverted));
             }
             Written::Done
         }

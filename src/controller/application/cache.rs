@@ -1,7 +1,7 @@
 //! The cache of the application loop. An application that no longer exists is removed from it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,6 +10,7 @@ use super::image_verification;
 use super::objects::LastApplied;
 use crate::controller::cache::{Recent, locked};
 use crate::domain::manifest::ResourceKey;
+use crate::domain::plan::{Action, Change, Plan};
 use crate::domain::{ApplicationKey, CommitSha};
 
 #[derive(Default)]
@@ -27,11 +28,44 @@ pub struct Cache {
     pub unapproved: Recent<(ApplicationKey, CommitSha), (Instant, Duration)>,
     /// The poll interval of each application that Argo CD or Flux reconciles.
     pub polls: Mutex<HashMap<ApplicationKey, Duration>>,
+    /// What a sync would change in each application that is not synced, for the page.
+    differences: Mutex<HashMap<ApplicationKey, Arc<Vec<Difference>>>>,
     /// Since when each application's cluster is unreachable.
     pub unreachable: Mutex<HashMap<ApplicationKey, Instant>>,
 }
 
+/// What a sync would change in an object.
+pub struct Difference {
+    pub key: ResourceKey,
+    pub action: Action,
+    /// A unified diff of YAML; secret data is masked.
+    pub diff: String,
+}
+
+/// Objects of one application whose differences are kept.
+const MOST_DIFFERENCES: usize = 50;
+/// Bytes of one difference that are kept.
+const MOST_DIFF: usize = 8 << 10;
+
 impl Cache {
+    pub fn differences(&self, key: &ApplicationKey) -> Arc<Vec<Difference>> {
+        locked(&self.differences)
+            .get(key)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Keeps what a plan changes.
+    pub fn note_differences(&self, key: &ApplicationKey, plan: &Plan) {
+        let changes = plan.effective().take(MOST_DIFFERENCES);
+        let differences: Vec<_> = changes.map(Difference::new).collect();
+        let mut all = locked(&self.differences);
+        match differences.is_empty() {
+            true => all.remove(key),
+            false => all.insert(key.clone(), Arc::new(differences)),
+        };
+    }
+
     /// The application no longer exists.
     pub fn forget(&self, key: &ApplicationKey) {
         locked(&self.last_applied).remove(key);
@@ -39,6 +73,25 @@ impl Cache {
         locked(&self.last_reported).remove(key);
         locked(&self.verifications).remove(key);
         locked(&self.polls).remove(key);
+        locked(&self.differences).remove(key);
         locked(&self.unreachable).remove(key);
+    }
+}
+
+impl Difference {
+    fn new(change: &Change) -> Self {
+        let mut diff = change.problem.clone().unwrap_or_else(|| change.diff());
+        if diff.len() > MOST_DIFF {
+            let end = (0..=MOST_DIFF)
+                .rev()
+                .find(|end| diff.is_char_boundary(*end));
+            diff.truncate(end.unwrap_or_default());
+            diff.push_str("\n…");
+        }
+        Self {
+            key: change.key.clone(),
+            action: change.action.clone(),
+            diff,
+        }
     }
 }

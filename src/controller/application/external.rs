@@ -129,11 +129,11 @@ pub async fn act(ctx: &Writer, key: &ApplicationKey, external: External) -> Resu
         status.sync == SyncState::Synced
             && matches!(status.health, Health::Healthy | Health::Suspended)
     };
-    let (settled, was_settled) = (is_settled(&status), is_settled(&declared.status));
+    let settled = is_settled(&status);
     let spec = spec_of(key, &declared.base, &declared.target);
     let object = ctx
         .to_store()
-        .declare_application(key, spec, declared.known)
+        .declare_application(key, spec, declared.known.clone())
         .await?;
     let object = ctx
         .to_store()
@@ -144,7 +144,7 @@ pub async fn act(ctx: &Writer, key: &ApplicationKey, external: External) -> Resu
         .insert(key.clone(), version.clone())
         != Some(version);
     if changed {
-        emit_status(ctx, key, &object, was_settled || settled);
+        emit_status(ctx, key, &object, Some(&declared.status));
     }
     // The longer nothing changes, the less often it is polled.
     let mut polls = locked(&ctx.cache.applications.polls);

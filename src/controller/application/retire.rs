@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 
+use super::act::changed_state;
 use super::apply::delete;
 use super::prune::{self, Prunable};
 use crate::cluster::store::{Application, ApplicationStatus, CONFIRM_PRUNE};
 use crate::controller::cache::locked;
 use crate::controller::{Base, Event, Reader, Requeue, Result, Writer, resource_owners};
 use crate::domain::ApplicationKey;
+use crate::domain::activity::What;
 use crate::domain::calendar::Calendar;
 use crate::domain::catalog::{
     Destination, HEALTH_TIMEOUT, HelmOptions, MergePolicy, Reconciler, Stage, Target,
@@ -200,6 +202,7 @@ pub async fn act(
     let Some(status) = decision.status else {
         ctx.to_store().forget_application(&retired.object).await?;
         ctx.cache.applications.forget(key);
+        ctx.record_application(key, What::Retired);
         ctx.emit(&Event::Rollouts(key.repo.clone()));
         return Ok(decision.requeue);
     };
@@ -212,7 +215,13 @@ pub async fn act(
             .prune
             .iter()
             .filter_map(|key| retired.prunable.prune.get(key));
-        delete(&ctx.to_cluster(&scope.cluster), prunable.collect()).await?;
+        delete(
+            ctx,
+            key,
+            &ctx.to_cluster(&scope.cluster),
+            prunable.collect(),
+        )
+        .await?;
     }
     Ok(decision.requeue)
 }
@@ -229,9 +238,15 @@ async fn report(
         .as_ref()
         .and_then(|before| before.message.as_ref())
         != status.message.as_ref();
-    ctx.to_store()
+    let before = object.status.as_ref();
+    let object = ctx
+        .to_store()
         .report_application(object, status, ctx.now())
         .await?;
+    let state = object.status.as_ref();
+    if let Some(state) = state.and_then(|status| changed_state(before, status)) {
+        ctx.record_application(key, What::State(state));
+    }
     if changed {
         ctx.emit(&Event::Rollouts(key.repo.clone()));
     }

@@ -3,6 +3,7 @@
 use super::candidates::digests_of;
 use crate::cluster::store::{self, Application, Promotion, PromotionStatus};
 use crate::controller::{Event, Reader, Result, Writer};
+use crate::domain::activity::What;
 use crate::domain::catalog::MergePolicy;
 use crate::domain::hold::Hold;
 use crate::domain::image::Candidate;
@@ -26,7 +27,10 @@ pub async fn act(
         number,
     };
     let message = (facts.message.0.as_str(), facts.message.1.as_str());
-    tracing::debug!(?step, "promotion");
+    let proposed = |facts: &Snapshot| {
+        let title = facts.title.clone();
+        ctx.record_application(key, What::Proposed { title });
+    };
     let moves = step.moves_branch();
     match step {
         // GitHub refused it: the branch alone, since REST says which permission is missing.
@@ -41,6 +45,7 @@ pub async fn act(
                 .await?;
             let opened = ctx.github.pull(&pull(opened)).await?;
             ctx.cache.promotions.show(key, opened);
+            proposed(facts);
         }
         Step::ResetBranch { from, to } => {
             let moved = [(full, Some(from), Some(to))];
@@ -66,6 +71,7 @@ pub async fn act(
                 .open_pull(repo, &branch, &base, &facts.title, &facts.body)
                 .await?;
             ctx.cache.promotions.show(key, opened);
+            proposed(facts);
         }
         Step::Retitle { number } => {
             let pull = pull(number);
@@ -79,6 +85,7 @@ pub async fn act(
         Step::Close { number } => {
             let closed = github.close_pull(&pull(number)).await?;
             ctx.cache.promotions.show(key, closed);
+            ctx.record_application(key, What::Closed { number });
         }
         Step::EndRollback {
             is_declined,

@@ -9,6 +9,7 @@ use super::verdict::still_stands;
 use super::{Observation, commands, merge, place_of};
 use crate::controller::{Requeue, Result, Writer, branch_rules};
 use crate::domain::PullRequestKey;
+use crate::domain::activity::What;
 use crate::domain::approvals::{Contributors, Doubt};
 use crate::domain::approved::{self, ApprovedPlan};
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT, Step};
@@ -24,7 +25,6 @@ pub async fn act(
     let place = place_of(&observation.base, key);
     let mut requeue = next_look(ctx, observation);
     for step in steps {
-        tracing::debug!(?step, "pull request");
         match step {
             Step::ReportTampering => report_tampering(ctx, key, observation).await?,
             Step::PostSticky(wanted) => {
@@ -197,11 +197,13 @@ async fn set_gate(
         summary: format!("{}\n\n{advice}", view::why(verdict)).trim().into(),
         text: None,
     };
-    let open_run = observation
-        .snapshot
-        .gate
-        .as_ref()
-        .filter(|run| run.conclusion.is_none() || conclusion.is_some());
+    let before = observation.snapshot.gate.as_ref();
+    let said = before.map(|run| (run.conclusion.as_deref(), run.output.title.as_deref()));
+    if said != Some((conclusion, Some(check.title.as_str()))) {
+        let (state, why) = (state.to_string(), check.title.clone());
+        ctx.record_pull(key, What::Gate { state, why });
+    }
+    let open_run = before.filter(|run| run.conclusion.is_none() || conclusion.is_some());
     put_check(ctx, key, &check, open_run.map(|run| run.id)).await
 }
 
@@ -248,7 +250,10 @@ async fn publish(ctx: &Writer, key: &PullRequestKey, observation: &Observation) 
         };
         put_check(ctx, key, &check, None).await?;
     }
-    put_check(ctx, key, &preview_check(shown), None).await
+    put_check(ctx, key, &preview_check(shown), None).await?;
+    let title = text.title.clone();
+    ctx.record_pull(key, What::Previewed { title });
+    Ok(())
 }
 
 /// The check run that holds a preview, without its further pages.

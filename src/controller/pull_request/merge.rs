@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Observation;
 use crate::controller::{Reader, Requeue, Result, Writer, branch_rules};
+use crate::domain::activity::What;
 use crate::domain::gate::{Facts, MergePermit, MergeWay};
 use crate::domain::{CommitSha, PullRequestKey};
 use crate::github;
@@ -144,6 +145,7 @@ pub async fn merge(
         Ok(sha) => {
             let snapshots = &ctx.cache.pulls.snapshots;
             snapshots.wrote(key, |snapshot| snapshot.pull.merged(&sha, ctx.now()));
+            ctx.record_pull(key, What::Merged { commit: sha });
             ctx.touch(&key.repo);
             Ok(Requeue::After(Duration::ZERO))
         }

@@ -121,6 +121,13 @@ impl Snapshots {
         all.map(|(key, _)| (*key).clone()).collect()
     }
 
+    /// The same, with what is known of each.
+    pub fn open_pulls(&self, repo: &RepoName) -> Vec<(PullRequestKey, Arc<PullSnapshot>)> {
+        let all = self.kept.iter();
+        let open = all.filter(|(key, known)| key.repo == *repo && known.pull.is_open());
+        open.map(|(key, known)| ((*key).clone(), known)).collect()
+    }
+
     /// The open pull requests with this head, as far as they are known.
     pub fn with_head(&self, repo: &RepoName, head: &CommitSha) -> Vec<PullRequestKey> {
         let all = self.kept.iter().filter(|(key, known)| {

@@ -181,6 +181,12 @@ impl Plan {
         self.changes.iter().filter(|change| !change.is_nothing())
     }
 
+    /// The change of an object.
+    pub fn of(&self, key: &ResourceKey) -> Option<&Change> {
+        let at = self.changes.binary_search_by(|change| change.key.cmp(key));
+        at.ok().map(|at| &self.changes[at])
+    }
+
     pub fn is_empty(&self) -> bool {
         self.effective().next().is_none()
     }

@@ -77,19 +77,43 @@ async fn play(args: DemoArgs) -> anyhow::Result<()> {
         client,
         windlass: &keeper.windlass,
     };
-    story.tell().await?;
+    let number = story.tell().await?;
     done(&format!("the story took {} s", started.elapsed().as_secs()));
     keeper.describe(description(&plane, &forge, &keeper)?)?;
     if args.exit {
         return Ok(());
     }
-    let url = forge.url();
-    say(&format!(
-        "\nEverything stays up. Look, and write a command (/help, /sync) into a pull request's box:\n\n  {url}/{CONFIG}\n\n  kubectl --kubeconfig {} get applications.windlass.dev -A\n  windlass logs to {}\n\nCtrl-C ends it.",
-        plane.kubeconfig().display(),
-        keeper.windlass.log().display(),
-    ));
+    say(&your_turn(&plane, &forge, &keeper.windlass, number));
     std::future::pending().await
+}
+
+/// What to look at and to try next, as lines to copy.
+fn your_turn(plane: &ControlPlane, forge: &Forge, windlass: &Windlass, number: u64) -> String {
+    let (url, ada) = (forge.url(), forge.state().token_of("ada"));
+    let host = url.trim_start_matches("http://");
+    let page = windlass.metrics_url.trim_end_matches("/metrics");
+    let (windlass_url, token) = (&windlass.url, &windlass.events_token);
+    let (kubeconfig, log) = (plane.kubeconfig().display(), windlass.log().display());
+    let kubectl = plane.tools().program("kubectl");
+    let kubectl = kubectl.map_or("kubectl".into(), |path| path.display().to_string());
+    let digest = "3b".repeat(32);
+    format!(
+        r#"
+Your turn. Everything stays up until you press Ctrl-C.
+
+  merge   {url}/{CONFIG}/pull/{number}
+          approve it there as bob, press Merge, and watch the comment. /help lists the commands.
+  watch   {page}/
+          every application in every stage, what needs somebody, and what happens
+  edit    git clone http://ada:{ada}@{host}/{CONFIG}.git
+          then open a pull request, or run `windlass plan` in the clone
+  ship    curl -H "Authorization: Bearer {token}" {windlass_url}/events/image --json '{{"image": "ghcr.io/acme/shop", "tag": "1.2.0", "digest": "sha256:{digest}", "source": "{SOURCE}", "commit": "'$(git ls-remote http://ada:{ada}@{host}/{SOURCE}.git main | cut -f 1)'"}}'
+          with a tag that begins with `broken` (and another digest) its pods crash
+  break   {kubectl} --kubeconfig {kubeconfig} -n shop-production scale deployment shop --replicas=5
+          windlass sets it back, and says who did it: `kubectl describe` shows the Event
+  log     {log}
+"#
+    )
 }
 
 /// windlass, installed in the cluster, registered with the forge, and ready to be started.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{NAMESPACE, done, step};
 use crate::cluster::store::Application;
-use crate::sandbox::example::SOURCE;
+use crate::sandbox::example::{CONFIG, SOURCE};
 use crate::sandbox::forge::Forge;
 use crate::sandbox::installation::Windlass;
 
@@ -22,7 +22,8 @@ pub(super) struct Story<'a> {
 }
 
 impl Story<'_> {
-    pub(super) async fn tell(&self) -> anyhow::Result<()> {
+    /// The number of the pull request that it leaves open.
+    pub(super) async fn tell(&self) -> anyhow::Result<u64> {
         self.applications_are_healthy().await?;
         let digest = self.build_an_image().await?;
         let staging = self.promoted("staging", &digest).await?;
@@ -49,7 +50,29 @@ impl Story<'_> {
                 .ok()?;
             (open.as_array()?.is_empty()).then_some(())
         })
-        .await
+        .await?;
+        self.leave_one_open().await
+    }
+
+    /// A person's change, for whoever watches to go on with.
+    async fn leave_one_open(&self) -> anyhow::Result<u64> {
+        step("ada proposes another greeting for production");
+        let file = "apps/shop/production/config.yaml";
+        let text = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: shop\ndata:\n  stage: production\n  greeting: good morning\n";
+        let change = [(file, Some(text))];
+        self.forge
+            .push(CONFIG, "greeting", "ada", "Greet politely", &change)?;
+        let pull = json!({"title": "Greet politely", "head": "greeting", "base": "main"});
+        let opened = self.as_user("ada", Method::POST, "pulls", pull)?;
+        let Some(number) = opened["number"].as_u64() else {
+            bail!("the pull request was not opened");
+        };
+        self.until("its preview", async || {
+            self.has_preview(number).then_some(())
+        })
+        .await?;
+        done(&format!("#{number} has its preview: it is your turn"));
+        Ok(number)
     }
 
     async fn applications_are_healthy(&self) -> anyhow::Result<()> {

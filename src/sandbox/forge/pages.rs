@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use http::Method;
 use minijinja::Environment;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 use serde_json::{Value, json};
@@ -111,13 +112,13 @@ impl Inner {
         let data = json!({
             "page": "pull", "title": format!("#{} {}", pull.number, pull.title), "repository": repo.full_name(), "number": pull.number,
             "name": pull.title, "author": pull.author, "state": state_word(pull), "head": pull.head.branch, "base": pull.base.branch,
-            "body": markdown(pull.body.as_deref().unwrap_or_default()), "thread": thread(repo, pull), "statuses": statuses(repo, pull), "users": users, "open": pull.open,
+            "diff": diff(&self.repository_path(owner, name), pull), "body": markdown(pull.body.as_deref().unwrap_or_default()), "thread": thread(repo, pull), "statuses": statuses(repo, pull), "users": users, "open": pull.open,
         });
         drop(state);
         self.render(data)
     }
 
-    /// A comment or a review from the page's box.
+    /// A comment, a review or a merge from the page's box.
     fn post(&self, call: &Call, owner: &str, name: &str, number: &str) -> Reply {
         let form = super::rest::parse_query(&String::from_utf8_lossy(&call.body));
         let field = |key: &str| form.get(key).cloned().unwrap_or_default();
@@ -132,12 +133,18 @@ impl Inner {
             return Reply::error(403, "Cross-origin requests are refused");
         }
         let token = self.state().token_of(&field("user"));
-        let (path, body) = match field("action").as_str() {
+        let pull = format!("pulls/{number}");
+        let (method, path, body) = match field("action").as_str() {
             "approve" => (
-                format!("pulls/{number}/reviews"),
+                Method::POST,
+                format!("{pull}/reviews"),
                 json!({"event": "APPROVE"}),
             ),
+            "merge" => (Method::PUT, format!("{pull}/merge"), json!({})),
+            "close" => (Method::PATCH, pull, json!({"state": "closed"})),
+            "reopen" => (Method::PATCH, pull, json!({"state": "open"})),
             _ => (
+                Method::POST,
                 format!("issues/{number}/comments"),
                 json!({"body": field("body")}),
             ),
@@ -152,7 +159,7 @@ impl Inner {
             }
         }
         let call = Call {
-            method: http::Method::POST,
+            method,
             path: format!("/api/v3/repos/{owner}/{name}/{path}"),
             query: String::new(),
             headers,
@@ -164,6 +171,13 @@ impl Inner {
         }
         Reply::empty(303).with("location", format!("/{owner}/{name}/pull/{number}"))
     }
+}
+
+/// What a pull request changes, as coloured lines.
+fn diff(repository: &std::path::Path, pull: &Pull) -> String {
+    let range = format!("{}...{}", pull.base.sha, pull.head.sha);
+    let text = git(repository, &["diff", &range]).unwrap_or_default();
+    text.split_inclusive('\n').map(coloured).collect()
 }
 
 /// Comments and reviews, in the order of their times.

@@ -102,7 +102,7 @@ pub struct World {
     contract: Arc<Contract>,
     asked: Arc<Asked>,
     folder: PathBuf,
-    http: reqwest::Client,
+    pub http: reqwest::Client,
 }
 
 /// The requests of the App, by method and route.

@@ -9,6 +9,7 @@
 //! - `external`: stages that Argo CD or Flux keep
 //! - `status`: what is proven and told: images that run, commits, health of custom kinds
 
+mod activity;
 mod approved;
 mod decisions;
 mod discovered;

@@ -32,6 +32,7 @@ pub use unanswered::unanswered;
 use super::Observation;
 use super::act::put_comment;
 use crate::controller::{Error, Event, Result, Writer};
+use crate::domain::activity::What;
 use crate::domain::command::{Answer, Arguments, Command, NotTaken, Power, Row, Sought};
 use crate::domain::pull_request::{CommandComment, Source};
 use crate::domain::{ApplicationKey, PullRequestKey};
@@ -104,6 +105,10 @@ async fn reply(
     let answered = &ctx.cache.pulls.answered;
     let by_whom = (comment.author.clone(), ctx.now());
     answered.insert((key.clone(), comment.source), by_whom);
+    for (line, _) in &answers {
+        let (line, author) = (line.text.clone(), comment.author.clone());
+        ctx.record_pull(key, What::Command { line, author });
+    }
     Ok(())
 }
 

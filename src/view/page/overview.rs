@@ -1,0 +1,103 @@
+//! The first page: what needs somebody, then every application in every stage.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Entry, Pull, PullLink, application_href, commit_url, image};
+use crate::domain::ApplicationKey;
+use crate::domain::pull_request::ApplicationSummary;
+use crate::view::terminal::unmarked;
+use crate::view::{Tone, standing};
+
+#[derive(Serialize)]
+pub struct Overview {
+    pub problems: Vec<Trouble>,
+    pub repositories: Vec<Repository>,
+    /// The newest first.
+    pub activity: Vec<Entry>,
+}
+
+/// An application that failed, or that waits for a person.
+#[derive(Serialize)]
+pub struct Trouble {
+    pub title: String,
+    pub href: String,
+    pub tone: Tone,
+    pub word: String,
+    pub message: String,
+}
+
+/// A config repository.
+#[derive(Serialize)]
+pub struct Repository {
+    pub name: String,
+    pub url: Option<String>,
+    pub stages: Vec<String>,
+    pub applications: Vec<Row>,
+    pub pulls: Vec<Pull>,
+}
+
+/// An application: a cell for each stage, null where it has none.
+#[derive(Serialize)]
+pub struct Row {
+    pub name: String,
+    pub cells: Vec<Option<Cell>>,
+}
+
+/// An application in a stage.
+#[derive(Serialize, Clone)]
+pub struct Cell {
+    pub stage: String,
+    pub href: String,
+    pub tone: Tone,
+    pub word: String,
+    pub images: Vec<String>,
+    pub commit: Option<String>,
+    pub commit_url: Option<String>,
+    /// Since when it is healthy.
+    pub since: Option<Timestamp>,
+    /// Commits that change it, that Git has and the cluster does not.
+    pub behind: Option<u32>,
+    pub notes: Vec<String>,
+    pub pulls: Vec<PullLink>,
+}
+
+impl Cell {
+    pub fn new(
+        key: &ApplicationKey,
+        summary: &ApplicationSummary,
+        (repository, since): (Option<&str>, Option<Timestamp>),
+        pulls: Vec<PullLink>,
+    ) -> Self {
+        let (tone, word) = standing(summary);
+        let held = summary.held.as_ref().map(|held| format!("held by {held}"));
+        let unproven = summary.unproven.clone();
+        Self {
+            stage: key.stage.to_string(),
+            href: application_href(key),
+            tone,
+            word: word.into(),
+            images: summary.images.iter().map(image).collect(),
+            commit: summary.revision.as_ref().map(|at| at.short().to_string()),
+            commit_url: commit_url(repository, summary.revision.as_ref()),
+            since,
+            behind: None,
+            notes: held.into_iter().chain(unproven).collect(),
+            pulls,
+        }
+    }
+}
+
+impl Trouble {
+    /// None: nobody has to act.
+    pub fn of(key: &ApplicationKey, summary: &ApplicationSummary) -> Option<Self> {
+        let (tone, word) = standing(summary);
+        matches!(tone, Tone::Bad | Tone::Wait).then(|| Self {
+            title: key.title(),
+            href: application_href(key),
+            tone,
+            word: word.into(),
+            message: unmarked(summary.message.as_deref().unwrap_or_default()),
+        })
+    }
+}
