@@ -22,12 +22,13 @@ use crate::controller::activity::{self, Activities};
 use crate::controller::heads::Heads;
 use crate::controller::{
     APPLICATIONS_AT_ONCE, Caches, Environment, Kind, Queue, Reader, Requeue, Writer, application,
-    base_branch, commit, promotion, pull_request,
+    base_branch, commit, notify, promotion, pull_request,
 };
 use crate::domain::permit::WritePermit;
 use crate::git::Mirrors;
 use crate::github::GitHub;
 use crate::http::{Server, listener, router};
+use crate::notifications::{Channels, Notifier};
 use crate::registry::Registry;
 use crate::render::{Fetcher, Local, Programs, Renderer, Runner, Sources};
 use crate::telemetry::Metrics;
@@ -92,6 +93,14 @@ pub async fn run(
     let _watch_task = AbortOnDropHandle::new(tokio::spawn(watch_loop));
     let _events_task = (!settings.preview_only)
         .then(|| AbortOnDropHandle::new(tokio::spawn(activity::write_events(ctx.clone()))));
+    let _notify_task = match &settings.notifications {
+        Some(file) => {
+            let notifier = Notifier::start(Channels::read(file)?, &settings.outgoing)?;
+            let task = notify::notify(ctx.clone(), notifier);
+            Some(AbortOnDropHandle::new(tokio::spawn(task)))
+        }
+        None => None,
+    };
     let loops = loops(&ctx, &stop);
     let outcome = tokio::select! {
         () = sources(&ctx, &server, &settings, started) => Ok(()),

@@ -7,8 +7,8 @@
 //!
 //! 1. [`domain`]: pure decisions
 //! 2. adapters, which know the domain and not each other: [`github`], [`git`],
-//!    [`render`], [`cluster`], [`registry`], [`events`], [`view`]; what three of
-//!    them reach the world by: [`outgoing`]
+//!    [`render`], [`cluster`], [`registry`], [`events`], [`notifications`], [`view`];
+//!    what several of them reach the world by: [`outgoing`]
 //! 3. [`controller`]: observe → decide → act, for four kinds of keys
 //! 4. [`app`], [`http`], [`config`], [`telemetry`], [`cli`], [`operate`], [`plan`], [`rbac`]
 //! 5. `sandbox`, a cargo feature: what the demo and the tests stand on
@@ -23,6 +23,7 @@ mod cluster;
 mod events;
 mod git;
 mod github;
+mod notifications;
 mod outgoing;
 mod registry;
 mod render;
@@ -48,7 +49,7 @@ pub mod sandbox;
 pub mod judged_by {
     pub use crate::cluster::store::definitions;
     pub use crate::domain::applying::merge_key;
-    pub use crate::domain::command::COMMANDS;
+    pub use crate::domain::command::{COMMANDS, Spec};
     pub use crate::domain::health;
     pub use crate::domain::manifest::{ResourceKey, without_server_fields};
     pub use crate::domain::mask::{Mask, Masked};

@@ -140,6 +140,11 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_SOURCES", value_name = "FILE")]
     pub sources: Option<PathBuf>,
 
+    /// File with the channels that notifications go to, by the names that `notify` in windlass.yaml
+    /// uses. Their addresses are secrets
+    #[arg(long, env = "WINDLASS_NOTIFICATIONS", value_name = "FILE")]
+    pub notifications: Option<PathBuf>,
+
     /// File with credentials of image registries, as `docker login` writes it. windlass uses them
     /// to check whether an announced index lists a running digest. Public images need none
     #[arg(long, env = "WINDLASS_REGISTRY_AUTH_FILE", value_name = "FILE")]

@@ -57,6 +57,8 @@ pub struct Settings {
     pub registry_auth: Option<PathBuf>,
     /// The file of what may be fetched for renderings.
     pub sources: Option<PathBuf>,
+    /// The file of the channels for notifications.
+    pub notifications: Option<PathBuf>,
     pub outgoing: Outgoing,
     pub renderer: Option<PathBuf>,
     pub render_without_jail: bool,
@@ -126,6 +128,7 @@ impl ServeArgs {
             },
             registry_auth: self.registry_auth_file.clone(),
             sources: self.sources.clone(),
+            notifications: self.notifications.clone(),
             outgoing: Outgoing::new(self.ca_file.as_deref())?,
             renderer: self.renderer.clone(),
             render_without_jail: self.render_without_jail,

@@ -10,7 +10,8 @@
 //! - [`application`]: revision → plan → apply → health
 //! - [`commit`]: the progress of its applications → commit status
 //!
-//! [`activity`] tells what they do: to the log, to Kubernetes Events and to the page.
+//! [`activity`] tells what they do: to the log, to Kubernetes Events and to the page; [`notify`]
+//! notifies people of it.
 
 pub mod activity;
 pub mod application;
@@ -24,6 +25,7 @@ pub mod dry_run;
 mod environment;
 mod error;
 pub mod heads;
+pub mod notify;
 pub mod preview;
 pub mod promotion;
 pub mod pull_request;

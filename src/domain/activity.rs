@@ -133,8 +133,12 @@ impl Reverted {
 impl State {
     /// Whether somebody has to act, or something failed.
     pub fn is_warning(&self) -> bool {
+        let lost = [super::sync::CLUSTER_UNREACHABLE, super::sync::ERROR];
+        // A plan that is being carried out changes what was.
+        let is_under_way = self.reason == super::sync::APPLYING;
         self.is_blocked
-            || self.health == Health::Degraded
+            || lost.contains(&self.reason.as_str())
+            || self.health == Health::Degraded && !is_under_way
             || self.sync == SyncState::Synced && self.health == Health::Missing
     }
 }

@@ -37,6 +37,7 @@ pub mod image;
 pub mod labels;
 pub mod manifest;
 pub mod mask;
+pub mod notification;
 pub mod ownership;
 pub mod permit;
 pub mod plan;

@@ -56,10 +56,11 @@ pub fn summary<'a>(rollouts: impl IntoIterator<Item = &'a Rollout>) -> Summary<'
             find(&|state| state == RolloutState::Healthy)
                 .or_else(|| find(&|state| state == RolloutState::Deleted)),
         ),
-        // An application that waits for a person's confirmation is reported only if nothing else is
+        // An application that waits for a person is reported only if nothing else is
         // in progress.
         _ => {
-            let in_progress = find(&|state| !state.is_final() && state != RolloutState::Leaving);
+            let waits = [RolloutState::Leaving, RolloutState::Undecided];
+            let in_progress = find(&|state| !state.is_final() && !waits.contains(&state));
             (
                 Outcome::Pending,
                 in_progress.or_else(|| find(&|state| !state.is_final())),
@@ -119,6 +120,8 @@ mod tests {
             (&[Superseded, FailedBefore], Outcome::Failed),
             (&[Unproven, Healthy], Outcome::Pending),
             (&[Leaving, Healthy], Outcome::Pending),
+            (&[Undecided, Healthy], Outcome::Pending),
+            (&[Undecided, Failed], Outcome::Failed),
             (&[Deleted, Healthy], Outcome::Healthy),
         ] {
             assert_eq!(of(states), outcome, "{states:?}");
@@ -144,6 +147,7 @@ mod tests {
             (Progressing, "", true),
             (Progressing, "deletions wait for a word", false),
             (Leaving, "", false),
+            (Undecided, "", false),
             (Unproven, "", false),
             (Failed, "", false),
             (Healthy, "", false),

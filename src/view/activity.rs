@@ -17,6 +17,16 @@ pub fn subject(subject: &Subject) -> String {
     }
 }
 
+/// A sentence that stands alone.
+pub fn notification(about: &Subject, what: &What) -> String {
+    let (subject, text) = (subject(about), activity(what));
+    let text = match what {
+        What::DriftReverted(_) => format!("{text}. {}", how_to_keep(&subject)),
+        _ => text,
+    };
+    format!("{subject}: {}", super::terminal::unmarked(&text))
+}
+
 /// One line, without an end. It names no subject.
 pub fn activity(what: &What) -> String {
     match what {

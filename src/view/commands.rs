@@ -1,6 +1,6 @@
 //! Answers to commands.
 
-use super::{code, gate_commands, help, history, listed, quoted, why, why_of};
+use super::{code, gate_commands, help, history, listed, merged, quoted, why, why_of};
 use crate::domain::ApplicationKey;
 use crate::domain::command::{Answer, Done, NotDone, NotTaken, Row, Selector, Sought};
 
@@ -42,6 +42,7 @@ pub fn answer(answer: &Answer) -> String {
         } => why_of(&titles(applications), verdict),
         Answer::NotTouched { selectors, touched } => not_touched(selectors, touched),
         Answer::Merged => "This pull request is merged.".into(),
+        Answer::MergedAs { commit, rollout } => merged(commit, rollout),
         Answer::Closed => "This pull request was closed without a merge.".into(),
         Answer::Previewed { head, title } => format!(
             "The preview is up to date with `{}`: {}",

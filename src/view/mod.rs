@@ -37,7 +37,7 @@ mod status;
 mod terminal;
 mod verdict;
 
-pub use activity::{activity, how_to_keep, subject};
+pub use activity::{activity, how_to_keep, notification, subject};
 pub use drift::{drift, drift_of};
 pub use failure::{People, failed_of, failure};
 pub use listing::{applications, initialized};
@@ -48,8 +48,8 @@ pub use notes::{
     repeated, stays, unruled,
 };
 pub use preview::{PreviewText, preview};
-pub use progress::{progress, rollout};
-pub use promotion::{not_proposed, promotion, rollback, taken_back};
+pub use progress::{merged, progress, rollout};
+pub use promotion::{closed, not_proposed, promotion, rollback, taken_back};
 pub use reason::{held, reason};
 pub use replies::{command_table, help, parse_error, reply};
 pub use standing::{Tone, standing, standing_of_object};

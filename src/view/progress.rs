@@ -37,12 +37,33 @@ pub fn rollout(summary: &Summary<'_>) -> String {
         (Outcome::Healthy, _) => format!(
             "{healthy} of {total} applications are synced and healthy; newer commits changed the others"
         ),
-        (_, Some(one)) if one.state == RolloutState::Leaving => of(one, &one.message),
+        (_, Some(one)) if matches!(one.state, RolloutState::Leaving | RolloutState::Undecided) => {
+            of(one, &one.message)
+        }
         // No more detail than changes rarely: GitHub takes 1000 statuses of a kind on one commit.
         (_, Some(one)) if total == 1 && !one.message.is_empty() => of(one, &one.message),
         (_, Some(one)) if total == 1 && !one.detail.is_empty() => of(one, &one.detail),
         _ => format!("{done} of {total} applications are synced and healthy"),
     }
+}
+
+/// Where the change of a merged pull request stands.
+pub fn merged(commit: &CommitSha, progress: &[Rollout]) -> String {
+    let summary = rollout::summary(progress);
+    let line = quoted(&rollout(&summary));
+    let mut text = format!("Merged as `{}`: {line}.", commit.short());
+    for one in progress.iter().filter(|_| progress.len() > 1) {
+        let message = match one.message.is_empty() {
+            true => String::new(),
+            false => format!(": {}", code(&one.message)),
+        };
+        text.push_str(&format!(
+            "\n- `{}` {}{message}",
+            one.key.title(),
+            one.state.word()
+        ));
+    }
+    text
 }
 
 #[derive(Serialize)]
@@ -79,6 +100,9 @@ pub fn progress(
     let verdict = match summary.outcome {
         Outcome::Healthy if about == Some(RolloutState::Deleted) => "**Gone**",
         Outcome::Pending if about == Some(RolloutState::Leaving) => "**Merged** · deletions wait",
+        Outcome::Pending if about == Some(RolloutState::Undecided) => {
+            "**Merged** · waits for a decision"
+        }
         Outcome::Healthy => "**Synced, healthy**",
         Outcome::Failed => "**Failed**",
         Outcome::Superseded => "**Superseded** by a newer commit",

@@ -3,11 +3,13 @@
 use serde::Serialize;
 
 use super::markdown::{code, quoted};
+use super::markers::sticky;
 use super::render;
 use crate::domain::ApplicationKey;
 use crate::domain::history::{HealthyRevision, irreversible_since};
 use crate::domain::image::Tag;
 use crate::domain::promotion::{Decision, How, Offer};
+use crate::domain::pull_request::Wanted;
 use crate::domain::rollback::{Rollback, WINDLASS};
 
 #[derive(Serialize)]
@@ -122,6 +124,20 @@ pub fn not_proposed(stand: &[(&Decision, &Tag)], reopens: Option<u64>) -> Option
         .filter_map(|(one, tag)| Some(format!("{}: {}", named(one, tag), kept_back(one, reopens)?)))
         .collect();
     (!told.is_empty()).then(|| told.join("\n"))
+}
+
+/// The comment on a pull request of windlass that a person closed without a merge.
+pub fn closed(key: &ApplicationKey, rejected: &[&Decision]) -> Wanted {
+    let images: Vec<_> = rejected
+        .iter()
+        .map(|one| code(&named(one, &one.tag)))
+        .collect();
+    let text = format!(
+        "**Closed** · {} is not proposed for `{}` again. Reopen this pull request to have it after all; a newer image is proposed as always.\n",
+        images.join(", "),
+        key.title()
+    );
+    sticky(&text, "", false)
 }
 
 /// What people took back of these decisions, as the reason of a hold. None: nothing.

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::domain::health::{Health, SyncState};
 use crate::domain::pull_request::ApplicationSummary;
+use crate::domain::sync;
 
 /// What a state asks of its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -25,8 +26,8 @@ pub fn standing(summary: &ApplicationSummary) -> (Tone, &'static str) {
     // What waits for a decision is no failure, though nothing is applied meanwhile.
     match summary.reason.as_deref() {
         Some("Paused") => return (Tone::Wait, "Paused"),
-        Some("AdoptionRequired") => return (Tone::Wait, "Waits for adoption"),
-        Some("NotAsApproved") => return (Tone::Wait, "Waits for /apply"),
+        Some(sync::ADOPTION_REQUIRED) => return (Tone::Wait, "Waits for adoption"),
+        Some(sync::NOT_AS_APPROVED) => return (Tone::Wait, "Waits for /apply"),
         Some("ClusterUnreachable") => return (Tone::Bad, "Cluster away"),
         Some("DriftReported") => return (Tone::Wait, "Drift"),
         Some("DriftLoop") => return (Tone::Bad, "Drift loop"),
@@ -66,41 +67,30 @@ mod tests {
 
     #[test]
     fn what_waits_for_a_person_is_no_failure() {
-        let summary = |sync, health, reason: Option<&str>, blocked, confirm| ApplicationSummary {
+        let summary = |sync, health, reason: &str, blocked| ApplicationSummary {
             sync,
             health,
             blocked,
-            confirm,
-            reason: reason.map(Into::into),
+            reason: Some(reason.into()),
             ..ApplicationSummary::default()
         };
         use Health::{Degraded, Healthy, Progressing};
         use SyncState::{OutOfSync, Synced, Unknown};
-        for (sync, health, reason, blocked, confirm, tone, word) in [
-            (Synced, Healthy, None, false, false, Tone::Good, "Healthy"),
+        let cases = [
+            (Synced, Healthy, "Healthy", false, Tone::Good, "Healthy"),
             (
                 OutOfSync,
                 Healthy,
-                Some("AdoptionRequired"),
+                "AdoptionRequired",
                 true,
-                false,
                 Tone::Wait,
                 "Waits for adoption",
             ),
-            (
-                OutOfSync,
-                Healthy,
-                Some("Refused"),
-                true,
-                false,
-                Tone::Bad,
-                "Blocked",
-            ),
+            (OutOfSync, Healthy, "Refused", true, Tone::Bad, "Blocked"),
             (
                 OutOfSync,
                 Degraded,
-                Some("WaveFailed"),
-                false,
+                "WaveFailed",
                 false,
                 Tone::Bad,
                 "Degraded",
@@ -108,33 +98,28 @@ mod tests {
             (
                 OutOfSync,
                 Progressing,
-                Some("Applying"),
-                false,
+                "Applying",
                 false,
                 Tone::Busy,
                 "Syncing",
             ),
             (
-                Synced,
-                Healthy,
-                Some("DeletionsPending"),
-                false,
-                true,
-                Tone::Wait,
-                "Waits for /confirm-prune",
-            ),
-            (
                 Unknown,
                 Healthy,
-                Some("ClusterUnreachable"),
-                false,
+                "ClusterUnreachable",
                 false,
                 Tone::Bad,
                 "Cluster away",
             ),
-        ] {
-            let summary = summary(sync, health, reason, blocked, confirm);
-            assert_eq!(standing(&summary), (tone, word), "{reason:?}");
+        ];
+        for (sync, health, reason, blocked, tone, word) in cases {
+            let summary = summary(sync, health, reason, blocked);
+            assert_eq!(standing(&summary), (tone, word), "{reason}");
         }
+        let confirm = ApplicationSummary {
+            confirm: true,
+            ..summary(Synced, Healthy, "DeletionsPending", false)
+        };
+        assert_eq!(standing(&confirm).0, Tone::Wait);
     }
 }

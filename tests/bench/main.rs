@@ -14,6 +14,7 @@ mod corpus;
 mod day;
 mod drift;
 mod github;
+mod histories;
 mod looks;
 mod measures;
 mod memory;
@@ -71,6 +72,9 @@ fn main() {
     }
     if wanted("rollback") {
         runtime.block_on(rollback::rollback(&mut results));
+    }
+    if wanted("rollback_histories") {
+        runtime.block_on(histories::histories(&mut results));
     }
     // Large: only when it is asked for.
     for (name, whole) in [

@@ -25,6 +25,7 @@ mod gates;
 mod github;
 mod idle;
 mod incidents;
+mod notifications;
 mod page;
 mod paths;
 mod planning;

@@ -54,6 +54,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cluster", &["domain", "cluster"]),
     ("events", &["domain", "events"]),
     ("registry", &["domain", "registry", "outgoing"]),
+    ("notifications", &["domain", "notifications", "outgoing"]),
     ("view", &["domain", "view"]),
     ("telemetry", &["telemetry"]),
     (
@@ -65,6 +66,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "github",
             "cluster",
             "registry",
+            "notifications",
             "view",
             "telemetry",
             "controller",

@@ -150,7 +150,9 @@ fn with_pods<'a>(
     )>,
     now: jiff::Timestamp,
 ) -> Vec<(&'a Manifest, health::Assessment)> {
-    let waits = |(_, (health, _), _): &&(_, health::Assessment, _)| *health == Health::Progressing;
+    // A Deployment whose deadline has passed still has the pods that say why.
+    let asks = |health: Health| matches!(health, Health::Progressing | Health::Degraded);
+    let waits = |(_, (health, _), _): &&(_, health::Assessment, _)| asks(*health);
     let workloads = assessments
         .iter()
         .filter(waits)
@@ -159,7 +161,7 @@ fn with_pods<'a>(
     let mut failures = cluster.pods.wait(owner, workloads, now).into_iter();
     let with_failure =
         |(manifest, health, workload): (&'a Manifest, health::Assessment, Option<_>)| {
-            let failure = if health.0 == Health::Progressing && workload.is_some() {
+            let failure = if asks(health.0) && workload.is_some() {
                 failures.next().flatten()
             } else {
                 None

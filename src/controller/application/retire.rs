@@ -271,6 +271,7 @@ pub fn target_of(object: &Application) -> Target {
             break_glass: vec![],
             reconcile: Reconciler::Windlass,
             rollback: None,
+            notify: vec![],
         },
         path: spec.path.clone(),
         destination: Destination {

@@ -109,7 +109,7 @@ fn progress_at(
         RolloutState::Failed | RolloutState::FailedBefore => {
             failure.or(status.message).unwrap_or_default()
         }
-        RolloutState::Stale => status.message.unwrap_or_default(),
+        RolloutState::Stale | RolloutState::Undecided => status.message.unwrap_or_default(),
         RolloutState::Unproven => status.unproven.unwrap_or_default(),
         // A state that passes by itself is not worth an edit.
         _ => String::new(),

@@ -197,6 +197,15 @@ async fn settle(
     }
     // The decisions are written before their candidates are dropped.
     let object = ctx.to_store().report_promotion(object, status).await?;
+    if changed
+        && let Outcome::Rejected {
+            number: Some(number),
+        } = outcome
+    {
+        // Its comment says that it is not proposed again.
+        let repo = key.repo.clone();
+        ctx.emit(&Event::PullRequest(PullRequestKey { repo, number }));
+    }
     if !facts.dropped.is_empty() {
         ctx.to_store()
             .drop_candidates(&object, &facts.dropped)

@@ -7,7 +7,8 @@ use super::Observation;
 use super::score::score;
 use super::thread::Thread;
 use crate::controller::preview::Changes;
-use crate::controller::{Base, Event, Reader, Result, authority, commit};
+use crate::controller::{Base, Event, Reader, Result, authority, commit, key_of_branch};
+use crate::domain::promotion::{Decision, How};
 use crate::domain::pull_request::{CommandComment, Rollout, RolloutState, Snapshot, Wanted};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey};
 use crate::github::{PullSnapshot, User};
@@ -31,7 +32,7 @@ pub async fn observe(
         true => Changes::default(),
         false => authority::merged_changes(ctx, key, merged.clone()).await?,
     };
-    let (mut wanted, mut quiet, mut failure) = (None, None, None);
+    let (mut wanted, mut quiet, mut failure, mut known) = (None, None, None, None);
     // Once the comment reports the final state it is not updated: later changes belong to later
     // commits.
     let updates_comment = thread.sticky.is_some() && !thread.ended;
@@ -40,16 +41,17 @@ pub async fn observe(
     {
         let touched = progress.iter().map(|rollout| base.target(&rollout.key));
         changes.touched = touched.flatten().cloned().collect();
-        let predicted = match thread.ended {
-            true => None,
-            false => predicted(ctx, key, &base, &progress).await?,
-        };
         if updates_comment {
+            let predicted = predicted(ctx, key, &base, &progress).await?;
             failure = new_failure(ctx, key, &snapshot, &thread, &progress).await?;
             quiet = commit::quiet(ctx, &commit_key(key, commit), &progress);
             let shown = progress_comment(&snapshot, commit, &progress, predicted);
             wanted = Some(shown).filter(|_| quiet.is_none());
         }
+        known = Some(progress);
+    }
+    if merged.is_none() && thread.sticky.is_some() {
+        wanted = not_proposed_again(ctx, key, &snapshot).await?;
     }
     let observed = Snapshot {
         retire: gate_is_to_retire(ctx, key, &base, &snapshot).await?,
@@ -68,7 +70,24 @@ pub async fn observe(
         gate_facts: None,
         shown_preview: None,
         quiet,
+        rollout: known,
     })
+}
+
+/// What a person closed without a merge is not proposed again: the comment about that.
+async fn not_proposed_again(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    snapshot: &PullSnapshot,
+) -> Result<Option<Wanted>> {
+    let Some(proposed) = key_of_branch(&key.repo, &snapshot.pull.head.branch) else {
+        return Ok(None);
+    };
+    let object = ctx.store.promotion(&proposed).await?;
+    let decided = object.and_then(|object| object.status).unwrap_or_default();
+    let rejected = |one: &&Decision| one.how == How::Rejected && one.number == Some(key.number);
+    let rejected: Vec<_> = decided.decided.iter().filter(rejected).collect();
+    Ok((!rejected.is_empty()).then(|| view::closed(&proposed, &rejected)))
 }
 
 /// The most applications of one comment about failures.
@@ -174,7 +193,8 @@ fn progress_comment(
 }
 
 /// A check run belongs to the commit: a successful verdict of this pull request must not count for
-/// the next pull request from the same commit.
+/// the next pull request from the same commit. One that waits does so for nothing once the pull
+/// request is closed.
 async fn gate_is_to_retire(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -182,7 +202,9 @@ async fn gate_is_to_retire(
     snapshot: &PullSnapshot,
 ) -> Result<bool> {
     let gate = snapshot.gate.as_ref();
-    if gate.and_then(|check| check.conclusion.as_deref()) != Some("success") {
+    let conclusion = gate.map(|check| check.conclusion.as_deref());
+    let waits = conclusion == Some(None) && snapshot.pull.merged_as().is_none();
+    if conclusion != Some(Some("success")) && !waits {
         return Ok(false);
     }
     let (head, tip) = (snapshot.pull.head.sha.clone(), base.commit.clone());

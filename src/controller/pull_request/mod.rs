@@ -36,7 +36,7 @@ use crate::controller::{
 use crate::domain::PullRequestKey;
 use crate::domain::command::Permission;
 use crate::domain::gate::{self, Facts};
-use crate::domain::pull_request::{self, CommandComment, Snapshot, Step};
+use crate::domain::pull_request::{self, CommandComment, Rollout, Snapshot, Step};
 use crate::github::{self, PullSnapshot};
 use act::act;
 use snapshots::Known;
@@ -147,6 +147,8 @@ pub struct Observation {
     pub shown_preview: Option<Arc<ShownPreview>>,
     /// What the pull request changes, or changed when it was merged.
     pub changes: Arc<Changes>,
+    /// Where its merge stands in each application; None: it is not merged, or that is not known.
+    rollout: Option<Vec<Rollout>>,
     /// The facts that the verdict is based on.
     gate_facts: Option<Facts>,
     /// For how long the rollout of its merge is not told of.

@@ -98,6 +98,7 @@ pub async fn observe(
         gate_facts: judged.map(|(facts, ..)| facts),
         shown_preview: Some(shown_preview),
         quiet: None,
+        rollout: None,
     })
 }
 

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::raw::{Ordered, unguarded};
+use super::placeholders::unguarded;
+use super::raw::Ordered;
 use crate::domain::Invalid;
 use crate::domain::manifest::is_label;
 

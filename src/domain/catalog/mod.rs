@@ -22,6 +22,7 @@ use super::calendar::Calendar;
 use super::health::HealthRule;
 use super::image::{self, ImageRef};
 use super::manifest::{ResourceKey, is_label};
+use super::notification::Subscription;
 use super::ownership::FieldRules;
 use super::substitute::Transforms;
 use super::sync::DriftMode;
@@ -36,6 +37,7 @@ mod gates;
 mod helm;
 mod order;
 mod pattern;
+mod placeholders;
 mod policy;
 mod raw;
 mod rule;
@@ -88,6 +90,8 @@ pub struct Stage {
     /// A sync that fails, or is unhealthy within this time after it was healthy, is rolled back
     /// without a person. None: only people roll back.
     pub rollback: Option<Duration>,
+    /// Who is notified of what happens in it.
+    pub notify: Vec<Subscription>,
 }
 
 impl Stage {

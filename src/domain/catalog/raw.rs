@@ -1,15 +1,14 @@
 //! The file as written: its structure, placeholders that YAML would misread, and
 //! errors that suggest the key that was meant.
 
-use std::collections::BTreeSet;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::discover::RawDiscovers;
 use super::helm::RawHelm;
-use super::pattern::{APPLICATION, STAGE, names_in};
+use super::placeholders::{guarded, unguarded};
 use super::{FILE, MergePolicy, RollbackPolicy, invalid};
+use crate::domain::notification::Moment;
 use crate::domain::ownership::FieldRule;
 use crate::domain::sync::DriftMode;
 use crate::domain::{Invalid, Name, yaml};
@@ -125,6 +124,26 @@ pub(super) struct RawStage {
     /// Who applies the stage.
     #[serde(default)]
     pub(super) reconcile: Option<RawReconcile>,
+    /// Who is notified of what happens in the stage.
+    #[serde(default)]
+    pub(super) notify: Vec<RawNotify>,
+}
+
+/// What is sent to a channel.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawNotify {
+    /// A channel that the server's settings name (`--notifications`).
+    pub(super) to: String,
+    /// `failed`: a sync failed, or what runs became unhealthy; `waiting`: a person has to decide; `healthy`: a change
+    /// is healthy, or what had failed is again; `drift`: a change in the cluster was reverted. `[failed, waiting]` by
+    /// default.
+    #[serde(default = "failed_and_waiting")]
+    pub(super) on: Vec<Moment>,
+}
+
+fn failed_and_waiting() -> Vec<Moment> {
+    vec![Moment::Failed, Moment::Waiting]
 }
 
 /// What a pull request that touches a stage needs.
@@ -333,35 +352,6 @@ impl RawRule {
             health_timeout: self.health_timeout,
         }
     }
-}
-
-/// Replaces the braces of placeholders by other characters while the file is parsed. Otherwise YAML
-/// would end the flow mapping `{ source: acme/{application} }` at the first closing brace. The
-/// text's columns stay the same. The placeholders are those in the text's values of `path` and `under`.
-fn guarded(text: &str) -> String {
-    let mut names = BTreeSet::from([APPLICATION, STAGE, "application..."]);
-    for line in text.lines() {
-        for key in ["path:", "under:"] {
-            if let Some((_, path)) = line.split_once(key) {
-                names.extend(names_in(path));
-            }
-        }
-    }
-    let mut pieces = text.split('{');
-    let mut guarded = pieces.next().unwrap_or_default().to_string();
-    for piece in pieces {
-        match piece.split_once('}') {
-            Some((name, rest)) if names.contains(name) => {
-                guarded.push_str(&format!("\u{e000}{name}\u{e001}{rest}"));
-            }
-            _ => guarded.push_str(&format!("{{{piece}")),
-        }
-    }
-    guarded
-}
-
-pub(super) fn unguarded(text: &str) -> String {
-    text.replace('\u{e000}', "{").replace('\u{e001}', "}")
 }
 
 /// Adds the file's name, and the nearest key to an unknown one.

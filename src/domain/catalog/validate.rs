@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::pattern::{APPLICATION, Pattern, STAGE};
-use super::raw::{
-    Ordered, RawCatalog, RawHealth, RawReconcile, RawReconciler, RawRule, RawStage, unguarded,
-};
+use super::placeholders::unguarded;
+use super::raw::{Ordered, RawCatalog, RawHealth, RawReconcile, RawReconciler, RawRule, RawStage};
 use super::rule::Rule;
 use super::{
     Catalog, HEALTH_TIMEOUT, Named, ROLLBACK_WINDOW, Reconciler, RollbackPolicy, Stage, invalid,
 };
 use crate::domain::cel::Condition;
 use crate::domain::health::HealthRule;
+use crate::domain::notification::Subscription;
 use crate::domain::ownership::FieldRules;
 use crate::domain::{Invalid, Name, sync};
 
@@ -101,6 +101,14 @@ impl RawStage {
                 .reconcile
                 .map(RawReconcile::validate)
                 .unwrap_or_default(),
+            notify: self
+                .notify
+                .into_iter()
+                .map(|raw| Subscription {
+                    channel: raw.to,
+                    on: raw.on,
+                })
+                .collect(),
         })
     }
 }

@@ -4,7 +4,7 @@ use super::Selector;
 use crate::domain::gate::{OverrideRefusal, Verdict};
 use crate::domain::history::HealthyRevision;
 use crate::domain::image::Candidate;
-use crate::domain::pull_request::{ApplicationSummary, FailedSync};
+use crate::domain::pull_request::{ApplicationSummary, FailedSync, Rollout};
 use crate::domain::{ApplicationKey, CommitSha, Name};
 use jiff::Timestamp;
 
@@ -43,6 +43,11 @@ pub enum Answer {
     },
     /// There is no verdict any more: the pull request is merged, or was closed.
     Merged,
+    /// It is merged, and stands so in each application.
+    MergedAs {
+        commit: CommitSha,
+        rollout: Vec<Rollout>,
+    },
     Closed,
     Previewed {
         head: CommitSha,

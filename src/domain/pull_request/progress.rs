@@ -3,7 +3,7 @@
 use super::FailedSync;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::image::ImageRef;
-use crate::domain::{ApplicationKey, CommitSha};
+use crate::domain::{ApplicationKey, CommitSha, sync};
 
 /// The rollout of a merged pull request in one application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum RolloutState {
     Progressing,
     Healthy,
     Failed,
+    /// Nothing is applied until a person decides: to adopt, or to apply what was not approved.
+    Undecided,
     /// Healthy, but it is not verified that the running images are the announced ones.
     Unproven,
     /// The cluster cannot be reached: the state is unknown.
@@ -55,6 +57,7 @@ impl RolloutState {
             Self::Progressing => "synced, progressing",
             Self::Healthy => "synced, healthy",
             Self::Failed => "failed",
+            Self::Undecided => "waits for a decision",
             Self::Unproven => "healthy, unproven",
             Self::Stale => "not known",
             Self::Superseded => "superseded",
@@ -99,6 +102,17 @@ pub struct ApplicationSummary {
     pub healthy: Vec<CommitSha>,
 }
 
+impl ApplicationSummary {
+    /// Whether it waits for a person's decision, which is no failure.
+    pub fn is_undecided(&self) -> bool {
+        let reason = self.reason.as_deref();
+        matches!(
+            reason,
+            Some(sync::ADOPTION_REQUIRED | sync::NOT_AS_APPROVED)
+        )
+    }
+}
+
 impl Default for ApplicationSummary {
     fn default() -> Self {
         Self {
@@ -130,6 +144,7 @@ pub fn progress(order: RevisionOrder, summary: &ApplicationSummary) -> RolloutSt
         }
         RevisionOrder::Before => RolloutState::Waiting,
         RevisionOrder::After => RolloutState::Superseded,
+        RevisionOrder::At if summary.blocked && summary.is_undecided() => RolloutState::Undecided,
         RevisionOrder::At if summary.blocked => RolloutState::Failed,
         RevisionOrder::At => match (summary.sync, summary.health) {
             // Git and the cluster agree, except for deletions that wait for a confirmation.

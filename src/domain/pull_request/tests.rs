@@ -108,6 +108,7 @@ fn progress_follows_the_newest_commit() {
     let degraded = summary(SyncState::Synced, Health::Degraded);
     let out_of_sync = summary(SyncState::OutOfSync, Health::Healthy);
     let blocked = with(&out_of_sync, |it| it.blocked = true);
+    let undecided = with(&blocked, |it| it.reason = Some("NotAsApproved".into()));
     let unknown = summary(SyncState::Unknown, Health::Healthy);
     let table = [
         (RevisionOrder::Before, &healthy, Waiting),
@@ -119,6 +120,7 @@ fn progress_follows_the_newest_commit() {
         (RevisionOrder::At, &rolling, Progressing),
         (RevisionOrder::At, &out_of_sync, Syncing),
         (RevisionOrder::At, &blocked, Failed),
+        (RevisionOrder::At, &undecided, Undecided),
         (RevisionOrder::At, &degraded, Failed),
         (RevisionOrder::At, &unknown, Stale),
     ];

@@ -28,8 +28,8 @@ pub use prune::{
     Confirmed, Mark, PruneCandidate, PruneDecision, decide_prune, decide_retired, mark, protected,
 };
 pub use reason::{
-    APPLYING, Adoption, CLUSTER_UNREACHABLE, Drift, ERROR, LEFT_GIT, RECONCILER_FAILED, REFUSED,
-    Reason,
+    ADOPTION_REQUIRED, APPLYING, Adoption, CLUSTER_UNREACHABLE, Drift, ERROR, LEFT_GIT,
+    NOT_AS_APPROVED, RECONCILER_FAILED, REFUSED, Reason,
 };
 pub use waves::Waves;
 

@@ -14,6 +14,10 @@ use crate::domain::plan::{Action, Change};
 /// Codes that are also used without a [`Reason`].
 pub const APPLYING: &str = "Applying";
 pub const REFUSED: &str = "Refused";
+/// Somebody has to adopt what was there before.
+pub const ADOPTION_REQUIRED: &str = "AdoptionRequired";
+/// The sync would not be what was approved.
+pub const NOT_AS_APPROVED: &str = "NotAsApproved";
 /// The application was removed from Git.
 pub const LEFT_GIT: &str = "LeftGit";
 /// The Argo CD or Flux object that deploys it failed.
@@ -116,8 +120,8 @@ impl Reason {
             Self::RendersToNothing => "RendersToNothing",
             Self::Paused { .. } => "Paused",
             Self::Refused(_) => REFUSED,
-            Self::AdoptionRequired(_) => "AdoptionRequired",
-            Self::NotAsApproved(_) => "NotAsApproved",
+            Self::AdoptionRequired(_) => ADOPTION_REQUIRED,
+            Self::NotAsApproved(_) => NOT_AS_APPROVED,
             Self::WaitsForApplications(_) => "WaitingForDependencies",
             Self::Drift { .. } => "DriftReported",
             Self::DriftLoop(_) => "DriftLoop",

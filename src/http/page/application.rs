@@ -11,14 +11,14 @@ use tokio::time::Instant;
 
 use super::{Missing, Server, activity, framed, html, pull, ready};
 use crate::cluster::Lookup;
-use crate::cluster::store::{ApplicationStatus, InventoryEntry};
+use crate::cluster::store::{Application, ApplicationStatus, InventoryEntry};
 use crate::controller::Writer;
 use crate::domain::activity::Subject;
 use crate::domain::health::{Assessment, Health};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::view::page::{
-    Application, Candidate, Command, Kind, LiveObject, Page, Past, Pull, PullLink, pull_href,
+    self, Candidate, Command, Kind, LiveObject, Page, Past, Pull, PullLink, pull_href,
 };
 use crate::view::standing;
 
@@ -39,21 +39,15 @@ pub async fn page(
 pub async fn json(
     State(server): State<Arc<Server>>,
     address: Address,
-) -> Result<Json<Page<Application>>, Missing> {
+) -> Result<Json<Page<page::Application>>, Missing> {
     Ok(Json(read(ready(&server)?, address).await?))
 }
 
 async fn read(
     ctx: &Arc<Writer>,
     Path((application, stage)): Address,
-) -> Result<Page<Application>, Missing> {
-    let all = ctx.store.applications().await?;
-    let mut all = all.into_iter().filter(|object| {
-        object.spec.application.as_str() == application && object.spec.stage.as_str() == stage
-    });
-    let object = all.next().ok_or(Missing::Unknown(
-        "there is no such application: the first page lists all",
-    ))?;
+) -> Result<Page<page::Application>, Missing> {
+    let object = found(ctx, &application, &stage).await?;
     let spec = &object.spec;
     let key = ApplicationKey {
         repo: spec.repository.clone(),
@@ -66,7 +60,7 @@ async fn read(
     let summary = object.summary();
     let objects = objects(ctx, &key, &spec.cluster, &status.inventory).await;
     let (tone, _) = standing(&summary);
-    let body = Application {
+    let body = page::Application {
         name: key.title(),
         repository: key.repo.to_string(),
         repository_url: url.map(str::to_string),
@@ -105,6 +99,16 @@ async fn read(
         updated: status.changed_at(),
     };
     Ok(framed(ctx, Kind::Application, key.title(), body))
+}
+
+async fn found(ctx: &Writer, application: &str, stage: &str) -> Result<Application, Missing> {
+    let all = ctx.store.applications().await?;
+    let mut all = all.into_iter().filter(|object| {
+        object.spec.application.as_str() == application && object.spec.stage.as_str() == stage
+    });
+    all.next().ok_or(Missing::Unknown(
+        "there is no such application: the first page lists all",
+    ))
 }
 
 /// Every object that it owns, with its health as the watches have it; the worst first.

@@ -20,10 +20,11 @@ mod others;
 mod prediction;
 mod score;
 
-use application::{Application, CLASSES, Class, Dice};
+pub use application::Dice;
+use application::{Application, CLASSES, Class};
 use others::{Round, others, release, tools};
-use prediction::predicted;
-use score::{live, score};
+pub use prediction::predicted;
+pub use score::{live, score};
 
 use crate::measures::synced;
 use crate::results::Results;

@@ -221,6 +221,15 @@ async fn a_refusal_holds_for_an_images_other_names_until_it_is_opened_again() {
             &format!("reopen #{number}"),
         ],
     );
+    world
+        .until("the comment says so", async || {
+            let text = world.conversation(number);
+            text.contains("**Closed** · `ghcr.io/acme/shop 1.1.0-rc.1 (")
+                .then_some(())
+        })
+        .await;
+    let gate = world.gate_status(number, "cancelled").await;
+    has(&gate, &["which is not open any more"]);
     let before = world.file(STAGING);
     announce(
         &world,

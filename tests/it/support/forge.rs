@@ -47,8 +47,14 @@ impl World {
 
     /// The newest pull request of the shop's stage, once its title begins so.
     pub async fn titled(&self, stage: &str, start: &str) -> u64 {
+        let branch = format!("windlass/shop/{stage}");
+        self.titled_from(&branch, start).await
+    }
+
+    /// The pull request of a branch, once its title begins so.
+    pub async fn titled_from(&self, branch: &str, start: &str) -> u64 {
         self.until(&format!("a pull request {start:?}"), async || {
-            let pull = self.pull_from(&format!("windlass/shop/{stage}"))?;
+            let pull = self.pull_from(branch)?;
             let is_it = pull["title"].as_str()?.starts_with(start);
             is_it.then(|| pull["number"].as_u64().unwrap())
         })

@@ -1,11 +1,13 @@
 //! What people steer in a pull request's thread: holds, merges, rollbacks, and which images go
 //! where.
 //!
+//! - `every_command`: each of them in each way in which it may come
 //! - `holds`: `/hold`, `/resume`, and what holds by itself
 //! - `merging`: `/merge` and `/cancel`
 //! - `rollbacks`: `/rollback`, and those that begin by themselves
 //! - `images`: `/reject` and `/promote`
 
+mod every_command;
 mod holds;
 mod images;
 mod merging;

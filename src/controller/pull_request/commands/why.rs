@@ -14,7 +14,13 @@ pub fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> An
             applications,
         },
         (Some(verdict), _) => Answer::Verdict(verdict.clone()),
-        (None, _) => invocation.not_open(),
+        (None, _) => match (observation.snapshot.pull.merged_as(), &observation.rollout) {
+            (Some(commit), Some(rollout)) => Answer::MergedAs {
+                commit,
+                rollout: rollout.clone(),
+            },
+            _ => invocation.not_open(),
+        },
     }
 }
 

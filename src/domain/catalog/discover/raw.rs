@@ -5,7 +5,8 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 
 use super::super::pattern::{Pattern, STAGE};
-use super::super::raw::{Ordered, RawImage, unguarded};
+use super::super::placeholders::unguarded;
+use super::super::raw::{Ordered, RawImage};
 use super::super::{Stage, invalid};
 use super::{By, Discover};
 use crate::domain::{Invalid, Name};
