@@ -109,7 +109,7 @@ fn plain(object: &mut Value) {
 
 #[test]
 fn the_chart_is_the_base() {
-    let modes: [(&[&str], &[&str]); 3] = [
+    let modes: [(&[&str], &[&str]); 4] = [
         (&[], &[]),
         (
             &["renderer.enabled=true", "openshift.enabled=true"],
@@ -118,6 +118,14 @@ fn the_chart_is_the_base() {
         (
             &["previewOnly.enabled=true", "previewOnly.rights=read"],
             &["preview-only"],
+        ),
+        (
+            &[
+                "serviceMonitor.enabled=true",
+                "prometheusRule.enabled=true",
+                "grafanaDashboard.enabled=true",
+            ],
+            &["monitoring"],
         ),
     ];
     for (sets, components) in modes {
@@ -150,6 +158,97 @@ fn settings_that_there_are_not_are_refused() {
         .unwrap()
         .remove(0);
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+}
+
+fn file(path: &str) -> String {
+    std::fs::read_to_string(Path::new(DEPLOY).join(path)).unwrap()
+}
+
+/// The words of a text that begin with `windlass_`.
+fn metrics(text: &str) -> Vec<&str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("windlass_"))
+        .collect()
+}
+
+/// What stands between backticks, with a word for each `{{ $labels.… }}`.
+fn commands(text: &str) -> Vec<String> {
+    let spans = text.split('`').skip(1).step_by(2);
+    let plain = spans.map(|span| {
+        let mut parts = span.split("{{");
+        let first = parts.next().unwrap_or_default().to_string();
+        parts.fold(first, |text, part| {
+            let after = part.split_once("}}").map_or("", |(_, after)| after);
+            format!("{text}x{after}")
+        })
+    });
+    plain.collect()
+}
+
+#[test]
+fn alerts_and_the_dashboard_name_what_there_is() {
+    let reference = file("../docs/reference/metrics.md");
+    let (alerts, dashboard) = (
+        file("chart/files/monitoring/alerts.yaml"),
+        file("chart/files/monitoring/dashboard.json"),
+    );
+    for metric in metrics(&alerts).into_iter().chain(metrics(&dashboard)) {
+        let name = metric.trim_end_matches("_bucket");
+        assert!(reference.contains(&format!("`{name}`")), "{metric}");
+    }
+    let _: Value = serde_json::from_str(&dashboard).unwrap();
+    let statuses = file("../docs/reference/statuses.md");
+    let rule = windlass::judged_by::yaml::documents(&alerts)
+        .unwrap()
+        .remove(0);
+    let groups = rule["spec"]["groups"].as_array().unwrap();
+    let rules: Vec<_> = groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap())
+        .collect();
+    assert!(rules.len() > 7, "{}", rules.len());
+    for rule in rules {
+        let name = rule["alert"].as_str().unwrap();
+        let expression = rule["expr"].as_str().unwrap();
+        for part in expression.split("reason").skip(1) {
+            let codes = part.split('"').nth(1).unwrap_or_default();
+            for code in codes.split('|') {
+                assert!(
+                    statuses.contains(&format!("| `{code}` |")),
+                    "{name}: {code}"
+                );
+            }
+        }
+        let severity = rule["labels"]["severity"].as_str().unwrap();
+        assert!(
+            ["critical", "warning", "info"].contains(&severity),
+            "{name}"
+        );
+        let said = |field: &str| rule["annotations"][field].as_str().unwrap_or_default();
+        assert!(!said("summary").is_empty(), "{name}");
+        let (page, anchor) = said("runbook_url").rsplit_once('#').unwrap();
+        assert!(page.ends_with("/docs/operations.md"), "{name}: {page}");
+        let title = anchor.replace('-', " ");
+        let headings = file("../docs/operations.md")
+            .to_lowercase()
+            .replace('\'', "");
+        assert!(
+            headings.contains(&format!("\n## {title}\n")),
+            "{name}: {anchor}"
+        );
+        let run = commands(said("description"));
+        assert!(
+            run.iter().any(|one| ["kubectl ", "windlass "]
+                .iter()
+                .any(|it| one.starts_with(it))),
+            "{name} names no command"
+        );
+        for command in run.iter().filter(|one| one.starts_with("windlass ")) {
+            let words = shlex::split(command).unwrap();
+            let parsed = windlass::cli::command().try_get_matches_from(&words);
+            assert!(parsed.is_ok(), "{name}: {command}");
+        }
+    }
 }
 
 /// What only previews may dry-run by an account whose writes a policy refuses, or only read.
