@@ -334,8 +334,15 @@ fn until_then(until: Timestamp) -> Duration {
 async fn resyncs(ctx: &Arc<Writer>, every: Duration) {
     let mut comparisons = 0;
     loop {
+        let listed_again = async {
+            match ctx.github.lists_again_at() {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         let changed = tokio::select! {
             () = ctx.github.repositories_changed.notified() => true,
+            () = listed_again => true,
             () = tokio::time::sleep(every) => false,
         };
         comparisons += 1;

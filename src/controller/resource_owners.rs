@@ -9,7 +9,7 @@ use super::cache::locked;
 use super::{Base, Environment, Reader, Result, dry_run, revision, side_by_side};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::manifest::ResourceKey;
-use crate::domain::plan::Side;
+use crate::domain::plan::{self, Notes, Side};
 use crate::domain::{ApplicationKey, CommitSha, RepoName};
 use crate::render::{Inputs, Unreadable};
 
@@ -37,12 +37,25 @@ impl ResourceOwners {
 /// The inputs of a target, or why they cannot be read.
 pub type RenderInputs = std::result::Result<Option<Inputs>, Unreadable>;
 
-/// Adds the object's file in Git to a refusal, for whoever has to fix it.
-pub fn locate(after: &mut Side, key: &ResourceKey, read: &RenderInputs) {
-    if let (Side::Refused(why), Ok(Some(inputs))) = (after, read)
-        && let Some(place) = inputs.locate(key)
-    {
+/// Adds to a refusal where Git has the object or the field, and which field was probably meant, for
+/// whoever has to fix it.
+pub fn locate(
+    (after, before): (&mut Side, &Side),
+    key: &ResourceKey,
+    notes: &mut Notes,
+    read: &RenderInputs,
+) {
+    let (Side::Refused(why), Ok(Some(inputs))) = (after, read) else {
+        return;
+    };
+    let unknown = plan::unknown_field(why);
+    if let (Side::Object(known, _), Some(field)) = (before, &unknown) {
+        let meant = plan::nearest_field(known, field);
+        notes.meant = meant.map(|field| field.to_string());
+    }
+    if let Some(place) = inputs.locate(key, unknown.as_ref()) {
         why.push_str(&format!(" ({place})"));
+        notes.place = Some(place);
     }
 }
 

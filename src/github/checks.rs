@@ -83,6 +83,9 @@ impl Writer<'_> {
         if let Some(text) = &check.text {
             body["output"]["text"] = text.clone().into();
         }
+        if !check.annotations.is_empty() {
+            body["output"]["annotations"] = json!(check.annotations);
+        }
         if !check.external_id.is_empty() {
             body["external_id"] = check.external_id.clone().into();
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::auth::Scope;
 use super::webhook;
@@ -18,6 +19,18 @@ const INSTALLATIONS: &str = "/app/installations?per_page=100";
 /// A token that was minted this long ago is known to all of GitHub.
 const FRESH: Duration = Duration::from_secs(10);
 const REPOSITORIES: &str = "/installation/repositories?per_page=100";
+
+/// When to ask again after an error that passes.
+fn again_at(error: &Error) -> Instant {
+    const PAUSE: Duration = Duration::from_secs(30);
+    let wait = match error {
+        Error::RateLimited { until, .. } => {
+            Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default()
+        }
+        _ => PAUSE,
+    };
+    Instant::now() + wait.max(Duration::from_secs(1))
+}
 
 #[derive(Deserialize)]
 struct Installation {
@@ -34,24 +47,46 @@ impl GitHub {
             (page, next) = self.as_app(&route, "list installations").await?;
             installations.extend(page);
         }
-        let mut found = Vec::new();
+        let (mut found, mut unlisted) = (Vec::new(), None);
         for installation in installations
             .iter()
             .filter(|installation| installation.suspended_at.is_none())
         {
             match self.repositories_of(installation.id).await {
                 Ok(repositories) => found.extend(repositories),
-                // Suspended meanwhile, or closed to our address: the others go on.
-                Err(error @ (Error::Refused { .. } | Error::NotFound { .. })) => {
+                // Suspended meanwhile, closed to our address, limited or away: the others go on.
+                Err(error) => {
                     tracing::warn!(installation = installation.id, %error, "the repositories of an installation cannot be listed");
+                    // What may pass leaves its repositories as they were, and is asked again soon.
+                    if !matches!(error, Error::Refused { .. } | Error::NotFound { .. }) {
+                        found.extend(self.listed_of(installation.id));
+                        unlisted = Some(error);
+                    }
                 }
-                Err(error) => return Err(error),
             }
+        }
+        *locked(&self.unlisted_until) = unlisted.as_ref().map(again_at);
+        if let Some(error) = unlisted.filter(|_| found.is_empty()) {
+            return Err(error);
         }
         self.name_as_settings(&mut found, &installations).await?;
         let by_name = found.into_iter().map(|repo| (repo.name.clone(), repo));
         *locked(&self.repositories) = by_name.collect();
         Ok(())
+    }
+
+    /// The repositories of an installation, as they were last listed.
+    fn listed_of(&self, installation: u64) -> Vec<Repository> {
+        let known = locked(&self.repositories);
+        let of_it = known
+            .values()
+            .filter(|repo| repo.installation == installation);
+        of_it.cloned().collect()
+    }
+
+    /// When to list the repositories again, since not all installations could be listed.
+    pub fn lists_again_at(&self) -> Option<Instant> {
+        *locked(&self.unlisted_until)
     }
 
     /// A config repository that was renamed keeps the name that the settings know it by: GitHub tells
@@ -104,16 +139,19 @@ impl GitHub {
         name: &RepoName,
         installations: &[Installation],
     ) -> Result<Option<u64>> {
+        let mut unanswered = None;
         for installation in installations
             .iter()
             .filter(|installation| installation.suspended_at.is_none())
         {
-            let session = self.session(installation.id, Scope::Listing).await?;
             let route = format!("/repos/{name}");
-            match self
-                .read::<serde::de::IgnoredAny>(&session, &route, "look for a repository")
-                .await
-            {
+            let read = async {
+                let session = self.session(installation.id, Scope::Listing).await?;
+                let what = "look for a repository";
+                self.read::<serde::de::IgnoredAny>(&session, &route, what)
+                    .await
+            };
+            match read.await {
                 Err(Error::Moved { to: Some(to), .. }) => {
                     let id = to.rsplit_once("/repositories/").map(|(_, id)| id.parse());
                     if let Some(Ok(id)) = id {
@@ -122,10 +160,11 @@ impl GitHub {
                 }
                 Ok(_)
                 | Err(Error::NotFound { .. } | Error::Refused { .. } | Error::Moved { .. }) => {}
-                Err(error) => return Err(error),
+                // Another installation may know.
+                Err(error) => unanswered = Some(error),
             }
         }
-        Ok(None)
+        unanswered.map_or(Ok(None), Err)
     }
 
     /// The name of a repository on GitHub.

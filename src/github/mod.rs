@@ -56,8 +56,8 @@ use auth::Scope;
 pub use lane::Lane;
 pub use limit::Limiter;
 pub use models::{
-    Account, CheckRun, Comment, NewCheck, Pull, PullCommit, PullSnapshot, Push, RefMove,
-    Repository, Review, Status, User,
+    Account, CheckRun, Comment, NewAnnotation, NewCheck, Pull, PullCommit, PullSnapshot, Push,
+    RefMove, Repository, Review, Status, User,
 };
 use transport::{Known, MOST_KNOWN};
 
@@ -135,6 +135,8 @@ pub struct GitHub {
     known: moka::future::Cache<(u64, String), Known>,
     /// How many answers had which status code.
     answers: Mutex<BTreeMap<u16, u64>>,
+    /// When to list the repositories again, since some installation could not be listed.
+    unlisted_until: Mutex<Option<tokio::time::Instant>>,
     /// What we know of the repositories may be outdated: their names, or which ones there are.
     pub repositories_changed: tokio::sync::Notify,
 }
@@ -232,6 +234,7 @@ impl GitHub {
                 .time_to_live(Duration::from_secs(3600))
                 .build(),
             answers: Mutex::default(),
+            unlisted_until: Mutex::new(None),
             repositories_changed: tokio::sync::Notify::new(),
         })
     }

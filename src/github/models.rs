@@ -1,7 +1,7 @@
 //! GitHub's answers, as far as we read them.
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::AppIdentity;
@@ -337,6 +337,20 @@ pub struct NewCheck {
     pub title: String,
     pub summary: String,
     pub text: Option<String>,
+    /// At most 50.
+    pub annotations: Vec<NewAnnotation>,
+}
+
+/// What a check run shows at a line of a file.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewAnnotation {
+    pub path: String,
+    pub start_line: usize,
+    pub end_line: usize,
+    /// `notice`, `warning` or `failure`.
+    pub annotation_level: &'static str,
+    pub title: String,
+    pub message: String,
 }
 
 /// A ref to move: full name, expected commit, new commit. None: the ref does not exist, or is

@@ -233,6 +233,9 @@ impl GitHub {
         what: &str,
     ) -> Result<Value> {
         let session = self.session_for(repo).await?;
+        if let Some(wait) = session.limiter.graphql_limited() {
+            return Err(rate_limited(what, wait));
+        }
         let body = json!({"query": document, "variables": variables});
         let request = session.graphql._post("/graphql", Some(&body)).boxed();
         let answer = self.sent(&session, lane, request, what).await;
@@ -250,7 +253,11 @@ impl GitHub {
         );
         Err(match error["type"].as_str().unwrap_or_default() {
             "STALE_DATA" | "NOT_FOUND" => Error::Stale { what, message },
-            "RATE_LIMITED" => rate_limited(&what, session.limiter.limited(None)),
+            // The headers say until when, if it is the hour that is used up.
+            "RATE_LIMITED" => {
+                let wait = session.limiter.graphql_limited();
+                rate_limited(&what, wait.unwrap_or_else(|| session.limiter.limited(None)))
+            }
             _ => Error::Refused {
                 what,
                 status: 200,

@@ -13,9 +13,7 @@ use super::declared::{Declaration, declared};
 use super::inflation::Inflation;
 use super::kustomize::is_kustomization;
 use super::source::{Links, Source};
-use crate::domain::catalog::{HelmOptions, RenderSource, is_manifest, is_own};
-use crate::domain::edit;
-use crate::domain::manifest::ResourceKey;
+use crate::domain::catalog::{HelmOptions, RenderSource, is_manifest};
 use crate::domain::{Invalid, yaml};
 
 /// Bounds on the inputs of one rendering.
@@ -85,43 +83,6 @@ impl Inputs {
     /// The paths of all files that the rendering reads.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
-    }
-
-    /// Where an object is defined, as `path:line`. Names that kustomize changes (by a prefix or a
-    /// hash) and templates of charts are not found.
-    pub fn locate(&self, key: &ResourceKey) -> Option<String> {
-        // The application's own directory comes first: its author knows the patches there.
-        let (own, others): (Vec<_>, Vec<_>) = self
-            .files
-            .iter()
-            .partition(|(path, _)| is_own(&self.directory, path));
-        own.into_iter().chain(others).find_map(|(path, content)| {
-            let text = std::str::from_utf8(content).ok()?;
-            let mut line = 1;
-            for document in edit::split_documents(text) {
-                // Only parse documents that mention kind and name: most files are about something
-                // else.
-                let may_define = document.contains(&key.kind) && document.contains(&key.name);
-                let parsed = if may_define {
-                    yaml::documents(document).ok()
-                } else {
-                    None
-                };
-                let is = |value: &Value| {
-                    value["kind"] == key.kind.as_str()
-                        && value["metadata"]["name"] == key.name.as_str()
-                };
-                if parsed.is_some_and(|all| all.iter().any(is)) {
-                    let empty = document
-                        .lines()
-                        .take_while(|line| line.trim().is_empty() || line.starts_with(['#', '-']))
-                        .count();
-                    return Some(format!("{path}:{}", line + empty));
-                }
-                line += document.matches('\n').count();
-            }
-            None
-        })
     }
 }
 
@@ -352,6 +313,7 @@ impl<'a> Walk<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::manifest::ResourceKey;
 
     #[test]
     fn objects_are_found_in_their_files() {
@@ -379,12 +341,14 @@ mod tests {
             hash: String::new(),
         };
         let at = |kind: &str| {
-            inputs.locate(&ResourceKey {
+            let key = ResourceKey {
                 group: String::new(),
                 kind: kind.into(),
                 namespace: None,
                 name: "x".into(),
-            })
+            };
+            let found = inputs.locate(&key, None);
+            found.map(|place| place.to_string())
         };
         assert_eq!(
             (at("A").as_deref(), at("B").as_deref(), at("C")),

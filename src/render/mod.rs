@@ -43,6 +43,7 @@ mod inflation;
 mod inputs;
 pub mod jail;
 mod kustomize;
+mod locate;
 mod plain;
 mod releases;
 mod remote;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::markdown::bounded;
 use super::preview::drift_lines;
 use super::render;
 use crate::domain::ApplicationKey;
@@ -29,7 +30,7 @@ pub fn drift(key: &ApplicationKey, plan: &Plan, digests: &BTreeSet<String>) -> (
     };
     (
         format!("{}: keep what was changed by hand?", key.title()),
-        render("drift.md", view),
+        bounded(&render("drift.md", view)),
     )
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::markdown::{code, quoted};
+use super::markdown::{bounded, code, quoted};
 use super::render;
 use crate::domain::pull_request::Rollout;
 
@@ -55,7 +55,7 @@ pub fn failure(failing: &[&Rollout], people: &People) -> String {
     let of = of
         .map(|author| format!(" (of @{author})"))
         .unwrap_or_default();
-    render(
+    let text = render(
         "failure.md",
         FailureView {
             marker: format!("{FAILED}{} -->", titles.join(",")),
@@ -68,7 +68,8 @@ pub fn failure(failing: &[&Rollout], people: &People) -> String {
                 })
                 .collect(),
         },
-    )
+    );
+    bounded(&text)
 }
 
 /// The applications whose failure a comment of ours told of.

@@ -47,7 +47,7 @@ pub use notes::{
     FOREIGN_IDS, NEW_APPLICATION, declared_no_more, hands_over, leaves_git, looks_up, not_run,
     repeated, stays, unruled,
 };
-pub use preview::{PreviewText, preview};
+pub use preview::{Annotation, PreviewText, preview};
 pub use progress::{merged, progress, rollout};
 pub use promotion::{closed, not_proposed, promotion, rollback, taken_back};
 pub use reason::{held, reason};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::markdown::{code, quoted};
+use super::markdown::{bounded, code, quoted};
 use super::markers::sticky;
 use super::render;
 use crate::domain::ApplicationKey;
@@ -45,7 +45,7 @@ pub fn promotion(
     offers: &[Offer],
     earlier: &[(String, Option<String>)],
 ) -> String {
-    render(
+    let text = render(
         "promotion.md",
         PromotionView {
             title: key.title(),
@@ -80,7 +80,8 @@ pub fn promotion(
                 )
                 .collect(),
         },
-    )
+    );
+    bounded(&text)
 }
 
 /// The body of a rollback's pull request. `history`: the revisions of the application that were
@@ -112,7 +113,7 @@ pub fn rollback(key: &ApplicationKey, rollback: &Rollback, history: &[HealthyRev
     out.push_str(&format!(
         "All files that `{title}` is rendered from become those of {to}, also files that it shares with others: the preview shows what that changes now.\n\nUntil `/resume`, windlass merges nothing else into `{title}` by itself. Close this pull request to stay where it is."
     ));
-    out
+    bounded(&out)
 }
 
 /// Why images are not proposed in a stage, each in a sentence of the `Promotion` object; None where

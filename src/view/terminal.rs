@@ -1,7 +1,7 @@
 //! A preview in a terminal: the comment's facts, as plain lines.
 
 use super::markdown::one_line;
-use super::preview::{action_word, buckets, parts, title};
+use super::preview::{action_word, buckets, parts, problem, title};
 use crate::domain::plan::{Change, Confidence};
 use crate::domain::pull_request::{Failure, Preview};
 
@@ -36,7 +36,7 @@ pub fn terminal(preview: &Preview) -> String {
             for fact in &told.facts {
                 out.push_str(&format!("    • {}\n", one_line(&unmarked(fact))));
             }
-            match &change.problem {
+            match &problem(change) {
                 Some(problem) => out.push_str(&indented(&format!("cannot be applied: {problem}"))),
                 None => out.push_str(&indented(&told.whole)),
             }

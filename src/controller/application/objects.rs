@@ -16,7 +16,7 @@ use crate::controller::resource_owners::{self, ResourceOwners};
 use crate::controller::revision::inputs_at;
 use crate::controller::{Reader, Result};
 use crate::domain::manifest::{Manifest, ResourceKey};
-use crate::domain::plan::{Comparison, Side};
+use crate::domain::plan::{Comparison, Confidence, Side};
 use crate::domain::{OWNER_LABEL, hook, ownership};
 
 /// Every object that Git has, by key, and the other owned objects.
@@ -186,7 +186,7 @@ fn refuse_if_claimed(
     claims: &ResourceOwners,
     mut predicted: Prediction,
 ) -> Prediction {
-    let key = &predicted.manifest.key;
+    let key = &predicted.manifest.key.clone();
     let destination = &declared.target.destination;
     if has_other_owner(&predicted, scope.owner)
         && let Some(other) = claims.other(destination, key, scope.key)
@@ -196,7 +196,10 @@ fn refuse_if_claimed(
             "{key} also belongs to {title}: remove it from one of them"
         ));
     }
-    resource_owners::locate(&mut predicted.after, key, &declared.change.inputs);
+    let live = predicted.live.clone();
+    let before = live.map_or(Side::Absent, |live| Side::Object(live, Confidence::Server));
+    let Prediction { after, notes, .. } = &mut predicted;
+    resource_owners::locate((after, &before), key, notes, &declared.change.inputs);
     predicted
 }
 

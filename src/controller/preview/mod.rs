@@ -28,7 +28,7 @@ use crate::domain::catalog::Target;
 use crate::domain::image::ImageRef;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
-use crate::domain::plan::Plan;
+use crate::domain::plan::{Comparison, Plan};
 use crate::domain::pull_request::{ApplicationPreview, image_changes};
 use crate::domain::{ApplicationKey, Invalid, RepoName};
 use crate::git::Mirror;
@@ -181,7 +181,13 @@ async fn compared(
     compared.change.extend(hooks);
     // The file of each refused object, for whoever has to fix it.
     for comparison in &mut compared.change {
-        resource_owners::locate(&mut comparison.after, &comparison.key, after);
+        let Comparison {
+            key,
+            before,
+            after: predicted,
+            notes,
+        } = comparison;
+        resource_owners::locate((predicted, before), key, notes, after);
     }
     impact::find(scope, &mut compared.change).await?;
     let new_kinds = settled.new_kinds().map(|manifest| &manifest.value);

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 use super::shown_preview::ShownPreview;
 use super::verdict::still_stands;
 use super::{Observation, commands, merge, place_of};
-use crate::controller::{Requeue, Result, Writer, branch_rules};
+use crate::controller::{Error, Requeue, Result, Writer, branch_rules};
 use crate::domain::PullRequestKey;
 use crate::domain::activity::What;
 use crate::domain::approvals::{Contributors, Doubt};
 use crate::domain::approved::{self, ApprovedPlan};
-use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT, Step};
-use crate::github::NewCheck;
+use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT, Step, shortened};
+use crate::github::{self, NewAnnotation, NewCheck};
 use crate::view;
 
 pub async fn act(
@@ -22,43 +22,81 @@ pub async fn act(
     observation: &Observation,
     steps: Vec<Step>,
 ) -> Result<Requeue> {
-    let place = place_of(&observation.base, key);
     let mut requeue = next_look(ctx, observation);
+    let mut refused = None;
     for step in steps {
-        match step {
-            Step::ReportTampering => report_tampering(ctx, key, observation).await?,
-            Step::PostSticky(wanted) => {
-                let body = view::sticky_body(&wanted, &ctx.seal, &place);
-                put_comment(ctx, key, &body, None).await?;
+        // What nobody can read is not merged.
+        let is_preview = matches!(step, Step::PublishCheck);
+        if refused.as_ref().is_some_and(|(is_preview, _)| *is_preview)
+            && matches!(step, Step::Merge(_))
+        {
+            continue;
+        }
+        match take(ctx, key, observation, step).await {
+            Ok(Taken::Next(pause)) => requeue = pause.unwrap_or(requeue),
+            Ok(Taken::Stop(pause)) => return Ok(pause),
+            // A locked thread, or one with too many comments, keeps nobody from merging.
+            Err(error @ Error::GitHub(github::Error::Refused { .. })) => {
+                tracing::warn!(pr = %key, %error, "GitHub refuses a step: the others go on");
+                refused = refused.or(Some((is_preview, error)));
             }
-            Step::EditSticky { id, wanted } => {
-                let body = view::sticky_body(&wanted, &ctx.seal, &place);
-                put_comment(ctx, key, &body, Some(id)).await?;
-            }
-            Step::ReportFailure(text) => report_failure(ctx, key, &text).await?,
-            Step::PublishCheck => {
-                publish(ctx, key, observation).await?;
-                requeue = Requeue::After(Duration::ZERO);
-            }
-            Step::Dequeue => merge::dequeue(ctx, key, observation).await?,
-            Step::RetireGate => retire_gate(ctx, key, observation).await?,
-            Step::SetGate { state, description } => {
-                set_gate(ctx, key, observation, state, description).await?
-            }
-            Step::Answer { source } => commands::answer(ctx, key, observation, source).await?,
-            Step::Merge(permit) => {
-                // The steps before may have waited for their turn.
-                if !still_stands(ctx, key, observation).await? {
-                    return Ok(Requeue::After(Duration::ZERO));
-                }
-                record_approved(ctx, key, observation).await?;
-                requeue = merge::merge(ctx, key, observation, &permit)
-                    .await?
-                    .or_after(observation.next_change(ctx.now()));
-            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(requeue)
+    match refused {
+        Some((_, error)) => Err(error),
+        None => Ok(requeue),
+    }
+}
+
+/// What follows on a step.
+enum Taken {
+    /// The next step; and when to look again, if that is another time now.
+    Next(Option<Requeue>),
+    /// What was decided does not stand any more.
+    Stop(Requeue),
+}
+
+async fn take(
+    ctx: &Writer,
+    key: &PullRequestKey,
+    observation: &Observation,
+    step: Step,
+) -> Result<Taken> {
+    let place = place_of(&observation.base, key);
+    match step {
+        Step::ReportTampering => report_tampering(ctx, key, observation).await?,
+        Step::PostSticky(wanted) => {
+            let body = view::sticky_body(&wanted, &ctx.seal, &place);
+            put_comment(ctx, key, &body, None).await?;
+        }
+        Step::EditSticky { id, wanted } => {
+            let body = view::sticky_body(&wanted, &ctx.seal, &place);
+            put_comment(ctx, key, &body, Some(id)).await?;
+        }
+        Step::ReportFailure(text) => report_failure(ctx, key, &text).await?,
+        Step::PublishCheck => {
+            publish(ctx, key, observation).await?;
+            return Ok(Taken::Next(Some(Requeue::After(Duration::ZERO))));
+        }
+        Step::Dequeue => merge::dequeue(ctx, key, observation).await?,
+        Step::RetireGate => retire_gate(ctx, key, observation).await?,
+        Step::SetGate { state, description } => {
+            set_gate(ctx, key, observation, state, description).await?
+        }
+        Step::Answer { source } => commands::answer(ctx, key, observation, source).await?,
+        Step::Merge(permit) => {
+            // The steps before may have waited for their turn.
+            if !still_stands(ctx, key, observation).await? {
+                return Ok(Taken::Stop(Requeue::After(Duration::ZERO)));
+            }
+            record_approved(ctx, key, observation).await?;
+            let merged = merge::merge(ctx, key, observation, &permit).await?;
+            let merged = merged.or_after(observation.next_change(ctx.now()));
+            return Ok(Taken::Next(Some(merged)));
+        }
+    }
+    Ok(Taken::Next(None))
 }
 
 /// Stores what the pull request was approved for before it is merged, so that the sync is compared with it.
@@ -196,6 +234,7 @@ async fn set_gate(
         title,
         summary: format!("{}\n\n{advice}", view::why(verdict)).trim().into(),
         text: None,
+        annotations: vec![],
     };
     let before = observation.snapshot.gate.as_ref();
     let said = before.map(|run| (run.conclusion.as_deref(), run.output.title.as_deref()));
@@ -220,6 +259,7 @@ async fn retire_gate(ctx: &Writer, key: &PullRequestKey, observation: &Observati
         ),
         summary: "Another pull request from this commit has a verdict of its own.".into(),
         text: None,
+        annotations: vec![],
     };
     let existing = observation.snapshot.gate.as_ref().map(|gate| gate.id);
     put_check(ctx, key, &check, existing).await
@@ -247,6 +287,7 @@ async fn publish(ctx: &Writer, key: &PullRequestKey, observation: &Observation) 
             ),
             summary: format!("Continues `{CHECK}`."),
             text: Some(page.clone()),
+            annotations: vec![],
         };
         put_check(ctx, key, &check, None).await?;
     }
@@ -276,5 +317,19 @@ pub fn preview_check(shown: &ShownPreview) -> NewCheck {
         title: text.title.clone(),
         summary: text.summary.clone(),
         text: Some(text.text.clone()),
+        annotations: text.annotations.iter().map(annotation).collect(),
+    }
+}
+
+/// GitHub takes 255 characters of a title and 64 KB of a message.
+fn annotation(at: &view::Annotation) -> NewAnnotation {
+    let line = at.place.line;
+    NewAnnotation {
+        path: at.place.path.clone(),
+        start_line: line,
+        end_line: line,
+        annotation_level: "failure",
+        title: shortened(&at.title, 255),
+        message: shortened(&at.message, 2_000),
     }
 }

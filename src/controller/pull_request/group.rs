@@ -107,6 +107,7 @@ fn verdict(group: &MergeGroup, shown: &ShownPreview, refusal: Option<GroupRefusa
         title: view::group_title(refusal),
         summary: shown.text.summary.clone(),
         text: None,
+        annotations: vec![],
     }
 }
 

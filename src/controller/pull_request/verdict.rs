@@ -10,9 +10,9 @@ use super::standing::{Standing, merge_requested_by, overrides, seen_since, stand
 use super::{Observation, merge};
 use crate::cluster::store::Freeze;
 use crate::controller::authority::{People, permission};
+use crate::controller::preview::Changes;
 use crate::controller::{Base, Reader, Result, authority, branch_rules, key_of_branch};
 use crate::domain::approvals::Contributors;
-use crate::domain::catalog::Target;
 use crate::domain::command::{Command, Permission};
 use crate::domain::gate::{
     self, CheckState, Earlier, Facts, GitHubFacts, Origin, PreviewFact, StagePolicy, Verdict,
@@ -82,7 +82,7 @@ pub async fn verdict(
         stages: with_freezes(ctx, base, policies).await?,
         touches_unmanaged: changes.unmanaged.clone(),
         conflicts: conflicts(shown_preview),
-        holds: holds(ctx, &key.repo, &targets).await?,
+        holds: holds(ctx, &key.repo, changes).await?,
         merge_requested_by: merge_requested_by(ctx, key, snapshot, seen_since, &given).await?,
         rollback: proposed.rollback.as_ref().map(|(key, _)| key.title()),
         preview: fact,
@@ -114,10 +114,6 @@ pub async fn still_stands(
     let (base, Some(facts)) = (&observation.base, &observation.gate_facts) else {
         return Ok(true);
     };
-    let Some(shown) = &observation.shown_preview else {
-        return Ok(true);
-    };
-    let targets = authority::touched_stages(base, &observation.changes, &shown.preview);
     let freezes = ctx.store.freezes(&base.repo.name, base.repo.id).await?;
     let is_new = |freeze: &Freeze| {
         let mut of_stage = facts.stages.iter();
@@ -127,7 +123,7 @@ pub async fn still_stands(
         })
     };
     Ok(ctx.cache.pulls.snapshots.is_kept(key)
-        && holds(ctx, &key.repo, &targets).await? == facts.holds
+        && holds(ctx, &key.repo, &observation.changes).await? == facts.holds
         && !freezes.iter().any(is_new))
 }
 
@@ -286,10 +282,11 @@ async fn with_freezes(
     Ok(policies)
 }
 
-/// The holds of the touched stages.
-async fn holds(ctx: &Reader, repo: &RepoName, targets: &[Target]) -> Result<Vec<(String, Hold)>> {
+/// The holds of the changed applications. Others in the same namespace have a say about who
+/// approves, and no hold of theirs is about this change.
+async fn holds(ctx: &Reader, repo: &RepoName, changes: &Changes) -> Result<Vec<(String, Hold)>> {
     let mut holds = Vec::new();
-    for target in targets {
+    for target in changes.touched.iter().chain(&changes.reconfigured) {
         let key = target.key(repo);
         let object = ctx.store.application(&key).await?;
         let hold = object.and_then(|object| object.hold(ctx.now()));

@@ -87,6 +87,9 @@ fn demands(facts: &Facts) -> Vec<Verdict> {
         );
         demand("reviews", have >= rules.approvals, reason);
     }
+    for (gate, reason) in judged_by_github(rules) {
+        demand(gate, true, reason);
+    }
     for (name, state) in checks {
         let (met, how) = match state {
             CheckState::Passed => (true, "has passed"),
@@ -110,6 +113,32 @@ fn demands(facts: &Facts) -> Vec<Verdict> {
         demand("merge", false, format!("GitHub refused the merge: {why}"));
     }
     demands
+}
+
+/// What only GitHub can judge: it is said, and holds nothing up here.
+fn judged_by_github(rules: &BranchRules) -> impl Iterator<Item = (&'static str, String)> {
+    let all = [
+        (
+            rules.code_owners,
+            "code owners",
+            "the approval of a code owner where the changed files have one",
+        ),
+        (
+            rules.last_push,
+            "last push",
+            "an approval by somebody other than the last pusher",
+        ),
+        (
+            rules.threads_resolved,
+            "conversations",
+            "that every conversation is resolved",
+        ),
+    ];
+    let demanded = all.into_iter().filter(|(is_demanded, ..)| *is_demanded);
+    demanded.map(|(_, gate, what)| {
+        let reason = format!("the branch's rules require {what}: GitHub checks that at the merge");
+        (gate, reason)
+    })
 }
 
 /// How many people with write permission approve.

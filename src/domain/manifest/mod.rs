@@ -58,6 +58,20 @@ impl fmt::Display for ResourceKey {
     }
 }
 
+/// A line of a file in Git.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileLine {
+    pub path: String,
+    /// From 1.
+    pub line: usize,
+}
+
+impl fmt::Display for FileLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.path, self.line)
+    }
+}
+
 /// A desired object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {

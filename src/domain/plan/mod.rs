@@ -17,7 +17,7 @@
 
 use serde_json::Value;
 
-use super::manifest::ResourceKey;
+use super::manifest::{FileLine, ResourceKey};
 use super::mask::Mask;
 
 mod allocated;
@@ -29,6 +29,7 @@ mod outcome;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod unknown_field;
 mod unstable;
 
 pub use allocated::{without_allocated, without_newly_allotted};
@@ -38,6 +39,7 @@ pub use differences::{differences, differs_beside};
 pub use digest::digest;
 pub use outcome::matches_prediction;
 pub use refusal::refusal;
+pub use unknown_field::{nearest_field, unknown_field};
 pub use unstable::{UNSTABLE, mark_unstable, settle_unstable};
 
 /// What happens to an object.
@@ -116,6 +118,10 @@ pub struct Notes {
     pub unstable: Vec<String>,
     /// Lists that are replaced as a whole, including items of others.
     pub replaced: Vec<String>,
+    /// Where Git has what is refused.
+    pub place: Option<FileLine>,
+    /// The field that was probably meant by one that the server does not know.
+    pub meant: Option<String>,
     /// Further facts from the cluster, as text: disruption budgets, dependents, reclaim policies.
     pub facts: Vec<String>,
 }

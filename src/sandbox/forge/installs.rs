@@ -138,6 +138,7 @@ impl Forge {
             title: None,
             summary: None,
             text: None,
+            annotations: vec![],
         });
         self.inner
             .announce_check(&mut state, repository, id, "created", &owner);

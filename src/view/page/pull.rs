@@ -8,7 +8,7 @@ use super::{Entry, application_href};
 use crate::domain::gate::{Standing, Verdict};
 use crate::domain::plan::Plan;
 use crate::domain::pull_request::ApplicationPreview;
-use crate::view::preview::counts;
+use crate::view::preview::{counts, problem};
 use crate::view::terminal::unmarked;
 use crate::view::verdict::clear_words;
 
@@ -94,7 +94,7 @@ fn changes(plan: &Plan) -> Vec<Change> {
             Some(_) => "cannot be applied",
             None => verb(&change.action).unwrap_or("run"),
         },
-        diff: change.problem.clone().unwrap_or_else(|| change.diff()),
+        diff: problem(change).unwrap_or_else(|| change.diff()),
     });
     changes.collect()
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::super::markdown::{code, code_element, fence, told};
 use super::super::render;
 use super::buckets::{Bucket, buckets};
-use super::parts::{Part, Told, badge};
+use super::parts::{Part, Told, badge, problem};
 use super::title::{action_word, counts};
 use crate::domain::image::ImageRef;
 use crate::domain::plan::{self, Confidence};
@@ -226,7 +226,7 @@ pub(super) fn change_view(
             format!("+{added} −{removed}")
         },
         open: open || change.problem.is_some(),
-        problem: change.problem.as_ref().map(|problem| told(problem)),
+        problem: problem(change).map(|problem| told(&problem)),
         facts: if form == Form::Names {
             Vec::new()
         } else {

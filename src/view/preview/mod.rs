@@ -21,7 +21,7 @@ mod title;
 
 pub(super) use buckets::buckets;
 pub(super) use holders::drift_lines;
-pub(super) use parts::parts;
+pub(super) use parts::{parts, problem};
 pub(super) use title::{action_word, counted, counts, title};
 
 use serde::Serialize;
@@ -35,6 +35,7 @@ use self::title::{plain, verdict_line};
 use super::markers::sticky;
 use super::{MOST_BYTES, render};
 use crate::domain::gate::Next;
+use crate::domain::manifest::FileLine;
 use crate::domain::pull_request::{Preview, Wanted};
 
 /// What a preview becomes: the sticky comment, and the check run's three texts.
@@ -51,6 +52,32 @@ pub struct PreviewText {
     pub pages: Vec<String>,
     /// How many changes are shown nowhere, since they do not fit.
     pub unseen: usize,
+    /// What is shown at the lines of the files that changed: the first of many.
+    pub annotations: Vec<Annotation>,
+}
+
+/// A problem at a line of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    pub place: FileLine,
+    pub title: String,
+    pub message: String,
+}
+
+/// Annotations that GitHub takes in one request (REST, *Create a check run*).
+const MOST_ANNOTATIONS: usize = 50;
+
+fn annotations(preview: &Preview) -> Vec<Annotation> {
+    let applications = preview.applications.iter();
+    let problems = applications.flat_map(|app| app.plan.problems());
+    let annotations = problems.filter_map(|change| {
+        Some(Annotation {
+            place: change.notes.place.clone()?,
+            title: format!("{} cannot be applied", change.key),
+            message: problem(change)?,
+        })
+    });
+    annotations.take(MOST_ANNOTATIONS).collect()
 }
 
 /// What the comment's frame takes at most, beside the details.
@@ -145,6 +172,7 @@ pub fn preview(preview: &Preview) -> PreviewText {
         },
         pages,
         unseen,
+        annotations: annotations(preview),
     }
 }
 

@@ -51,6 +51,14 @@ pub(in crate::view) fn parts<'a>(preview: &'a Preview) -> Vec<Part<'a>> {
     preview.applications.iter().map(part).collect()
 }
 
+/// Why a change cannot be made, with the field that was probably meant.
+pub(in crate::view) fn problem(change: &Change) -> Option<String> {
+    let problem = change.problem.clone()?;
+    let meant = change.notes.meant.as_ref();
+    let meant = meant.map(|field| format!("\ndid you mean {field}?"));
+    Some(problem + &meant.unwrap_or_default())
+}
+
 fn facts(change: &Change, mut facts: Vec<String>) -> Vec<String> {
     let notes = &change.notes;
     if notes.already {

@@ -51,3 +51,19 @@ async fn nothing_is_sent_while_github_limits_the_installation() {
     world.sync_status(&merged, "success").await;
     // Dropping the world looks for requests that were sent all the same.
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn graphql_that_is_used_up_is_asked_again_in_its_next_hour_only() {
+    let world = World::new().await;
+    world.quiet().await;
+    {
+        let mut state = world.forge.state();
+        state.quota.limits.graphql_per_hour = 1;
+        state.quota.limits.hour = 15;
+    }
+    world.announce("1.1.0").await;
+    let number = world.pull_request("staging").await;
+    let merged = world.merged(number).await;
+    world.sync_status(&merged, "success").await;
+    // Dropping the world looks for requests that were sent all the same.
+}

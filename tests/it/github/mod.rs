@@ -1,6 +1,7 @@
 //! GitHub as it is: its rules, its limits, reads that lag, names that change.
 
 mod enterprise;
+mod installations;
 mod lag;
 mod limits;
 mod merging;

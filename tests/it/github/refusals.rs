@@ -30,3 +30,15 @@ async fn ci_is_told_that_github_lets_us_propose_nothing() {
     world.announce("1.1.0").await;
     world.pull_request("staging").await;
 }
+
+/// A locked thread, or one that has as many comments as GitHub keeps.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comment_that_github_refuses_keeps_nothing_from_being_merged() {
+    let world = World::new().await;
+    world.github_fails("POST", "/issues/*/comments", 422, 1000);
+    world.announce("1.1.0").await;
+    let number = world.pull_request("staging").await;
+    let merged = world.merged(number).await;
+    world.sync_status(&merged, "success").await;
+    assert_eq!(world.comments(number).len(), 0);
+}

@@ -5,6 +5,55 @@ use serde_json::json;
 use crate::support::lab::{CONFIG, Lab, deployment, has, has_not};
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_misspelled_field_is_told_at_its_line_with_the_one_that_was_meant() {
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", ""))]).await;
+    let wrong = deployment("", "").replace("replicas: 2", "replicsa: 3");
+    assert!(wrong.contains("replicsa"), "{wrong}");
+    let line = 1 + wrong
+        .lines()
+        .position(|line| line.contains("replicsa"))
+        .unwrap();
+    let (number, text) = lab
+        .change("typo", &[("deployment.yaml", Some(&wrong))])
+        .await;
+    has(
+        &text,
+        &[
+            "**1 cannot be applied**",
+            ".spec.replicsa: field not declared in schema",
+            &format!("(apps/lab/staging/deployment.yaml:{line})"),
+            "did you mean .spec.replicas?",
+        ],
+    );
+    let head = lab.world.head(number);
+    let state = lab.world.forge.state();
+    let checks = &state.by_full_name("acme/config").unwrap().checks;
+    let preview = |check: &&windlass::sandbox::forge::state::CheckRun| {
+        check.sha == head && check.name == "windlass/preview"
+    };
+    let annotations = &checks.iter().rev().find(preview).unwrap().annotations;
+    let [annotation] = &annotations[..] else {
+        panic!("{annotations:?}")
+    };
+    assert_eq!(
+        (
+            &annotation["path"],
+            &annotation["start_line"],
+            &annotation["annotation_level"]
+        ),
+        (
+            &json!("apps/lab/staging/deployment.yaml"),
+            &json!(line),
+            &json!("failure")
+        )
+    );
+    has(
+        annotation["message"].as_str().unwrap(),
+        &["did you mean .spec.replicas?"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn t03_a_custom_resource_is_judged_by_the_definition_that_comes_with_it() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
     let group = format!("{}lab.example", lab.world.prefix);
@@ -34,7 +83,7 @@ async fn t03_a_custom_resource_is_judged_by_the_definition_that_comes_with_it() 
         &[
             "**1 cannot be applied**",
             "unknown field \"spec.sise\"; .spec.size: Required value",
-            "(apps/lab/staging/widget.yaml:1)",
+            "(apps/lab/staging/widget.yaml:4)",
         ],
     );
     let (_, text) = lab

@@ -29,7 +29,7 @@ impl Shapes<'_> {
             "id": check.id, "name": check.name, "node_id": node_id("CheckRun", check.id), "head_sha": check.sha, "external_id": check.external_id,
             "url": url, "html_url": html, "details_url": check.details_url.as_ref().unwrap_or(&html), "status": check.status,
             "conclusion": check.conclusion, "started_at": check.started_at.to_string(), "completed_at": check.completed_at.map(|at| at.to_string()),
-            "output": {"title": check.title, "summary": check.summary, "text": check.text, "annotations_count": 0, "annotations_url": format!("{url}/annotations")},
+            "output": {"title": check.title, "summary": check.summary, "text": check.text, "annotations_count": check.annotations.len(), "annotations_url": format!("{url}/annotations")},
             "check_suite": {"id": self.suite(repo, check)}, "app": self.maker(check), "pull_requests": [],
         })
     }

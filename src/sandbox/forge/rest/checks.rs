@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::query::{linked, paginate};
@@ -34,7 +34,22 @@ struct CheckOutput {
     title: Option<String>,
     summary: String,
     text: Option<String>,
-    annotations: Option<Vec<Value>>,
+    annotations: Option<Vec<Annotation>>,
+}
+
+/// What is shown at lines of a file.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Annotation {
+    path: String,
+    start_line: u64,
+    end_line: u64,
+    start_column: Option<u64>,
+    end_column: Option<u64>,
+    annotation_level: String,
+    title: Option<String>,
+    message: String,
+    raw_details: Option<String>,
 }
 
 /// A button; checked, and not kept.
@@ -157,6 +172,7 @@ impl Asked<'_> {
             title: None,
             summary: None,
             text: None,
+            annotations: vec![],
         };
         fill(&mut check, request)?;
         let Some(repo) = state.repository_mut(self.repo) else {
@@ -323,6 +339,7 @@ fn fill(check: &mut CheckRun, request: CheckRequest) -> Result<(), Reply> {
         check.title = output.title.or(check.title.take());
         check.summary = Some(output.summary);
         check.text = output.text;
+        annotate(check, output.annotations.unwrap_or_default())?;
     }
     if let Some(external_id) = request.external_id {
         check.external_id = external_id;
@@ -332,6 +349,20 @@ fn fill(check: &mut CheckRun, request: CheckRequest) -> Result<(), Reply> {
     }
     if let Some(started) = request.started_at {
         check.started_at = whole(started);
+    }
+    Ok(())
+}
+
+/// Adds annotations to those that a check run has.
+fn annotate(check: &mut CheckRun, annotations: Vec<Annotation>) -> Result<(), Reply> {
+    for annotation in annotations {
+        let level = annotation.annotation_level.as_str();
+        if !["notice", "warning", "failure"].contains(&level) {
+            return Err(invalid(format!(
+                "{level} is not a member of [\"notice\", \"warning\", \"failure\"]."
+            )));
+        }
+        check.annotations.push(json!(annotation));
     }
     Ok(())
 }

@@ -29,6 +29,7 @@ pub struct CheckRun {
     pub title: Option<String>,
     pub summary: Option<String>,
     pub text: Option<String>,
+    pub annotations: Vec<Value>,
 }
 
 pub struct Deployment {

@@ -36,7 +36,8 @@ pub struct Failure {
     /// What the path ends with, its numbers and ids left out: `/pulls/*/merge`.
     pub path: &'static str,
     /// 502: a page of HTML, as GitHub's load balancers give it. 403: the secondary rate limit
-    /// (docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api).
+    /// (docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api). Others below 500: a
+    /// refusal.
     pub status: u16,
     pub times: u32,
 }
@@ -57,6 +58,8 @@ impl Faults {
                 "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
             )
             .with("retry-after", "1"),
+            404 => Reply::error(404, "Not Found"),
+            status @ 400..=499 => Reply::error(status, "Validation Failed"),
             status => Reply {
                 status,
                 body: ReplyBody::Text(
