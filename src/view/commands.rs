@@ -206,11 +206,17 @@ pub(super) fn not_done(why: &NotDone) -> String {
         NotDone::NoConfiguration => {
             "not done. The configuration cannot be read, so windlass does not know who may decide this".into()
         }
-        NotDone::MayNot { author, why } => format!(
-            "not done. {} may not decide that for this stage: {}",
-            code(author),
-            quoted(why)
-        ),
+        NotDone::MayNot { author, why, who } => {
+            let who = match who.is_empty() {
+                true => "somebody else who may write to this repository".into(),
+                false => format!("one of {}", listed(who)),
+            };
+            format!(
+                "not done. {} may not decide that for this stage: {}. Ask {who}",
+                code(author),
+                quoted(why)
+            )
+        }
         NotDone::NothingKept { needed } => format!(
             "{needed} people have to give this command, and windlass can count them only after it has processed the application once: try again later"
         ),

@@ -210,6 +210,8 @@ pub enum NotDone {
     MayNot {
         author: String,
         why: String,
+        /// Who may, as the policy names them; empty: everybody else who may write.
+        who: Vec<String>,
     },
     /// Several people have to give it, which can only be recorded once the application has been
     /// reconciled.

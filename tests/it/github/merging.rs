@@ -217,3 +217,25 @@ async fn a_hold_takes_it_out_of_the_merge_queue() {
     world.comment("bob", number, "/resume");
     queued(true).await;
 }
+
+/// A draft waits, and goes on as soon as somebody marks it as ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_waits_until_it_is_ready() {
+    let world = World::new().await;
+    let (_, number) = world.up_to_review("1.1.0").await;
+    let set = |draft: bool| {
+        let mut state = world.forge.state();
+        let repo = state.by_full_name_mut("acme/config").unwrap();
+        let pull = repo.pulls.iter_mut().find(|pull| pull.number == number);
+        pull.unwrap().draft = draft;
+    };
+    set(true);
+    world.comment("bob", number, "/preview");
+    world.approve("mia", number);
+    let verdict = world.gate_says(number, "draft").await;
+    insta::assert_snapshot!(verdict, @"is a draft: mark it as ready for review");
+    set(false);
+    world.comment("bob", number, "/why");
+    let merged = world.merged(number).await;
+    world.sync_status(&merged, "success").await;
+}

@@ -42,3 +42,26 @@ async fn a_comment_that_github_refuses_keeps_nothing_from_being_merged() {
     world.sync_status(&merged, "success").await;
     assert_eq!(world.comments(number).len(), 0);
 }
+
+/// An App that may comment and not react.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_answered_though_github_refuses_the_reaction() {
+    let world = World::new().await;
+    world.github_fails("POST", "/issues/comments/*/reactions", 422, 1000);
+    let number = crate::paths::command::pull_request(&world).await;
+    let comment = world.comment("bob", number, "/why");
+    let text = crate::paths::command::reply(&world, number, comment).await;
+    assert!(text.contains("Not merged yet"), "{text}");
+}
+
+/// An answer that GitHub refuses stops nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_github_refuses_keeps_nothing_from_being_merged() {
+    let world = World::new().await;
+    let (_, number) = world.up_to_review("1.1.0").await;
+    world.github_fails("POST", "/issues/*/comments", 422, 1000);
+    world.comment("bob", number, "/why");
+    world.approve("mia", number);
+    let merged = world.merged(number).await;
+    world.sync_status(&merged, "success").await;
+}

@@ -233,3 +233,46 @@ async fn no_command_is_carried_out_with_a_typo_edited_or_from_somebody_who_may_n
     assert_eq!(world.comments(number).len(), count + texts().len());
     assert_eq!(traces(&world).await, before);
 }
+
+/// Production needs the approval of somebody who wrote nothing of the pull request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_about_a_stage_is_refused_to_whoever_may_not_decide_about_it() {
+    let world = World::new().await;
+    let file = "apps/shop/production/config.yaml";
+    let text = world.file(file).replace("greeting: hello", "greeting: hi");
+    let number = world.propose("bob", "mine", &[(file, Some(&text))]);
+    world.previewed(number).await;
+    world.gate_status(number, "pending").await;
+    let before = traces(&world).await;
+    let of_production: Vec<_> = LINES
+        .iter()
+        .map(|line| line.replace("staging", "production"))
+        .filter(|line| {
+            let word = line[1..].split(' ').next().unwrap();
+            ["freeze", "promote", "sync", "take", "unfreeze"].contains(&word)
+        })
+        .collect();
+    let text = ask(&world, "bob", number, &[of_production.join("\n")]).await;
+    insta::assert_snapshot!(answers(&world, &text), @"
+    /freeze: `shop/production`: not done. `bob` may not decide that for this stage: they opened the pull request, or wrote or pushed a commit of it. Ask somebody else who may write to this repository
+    /promote: - `shop/production`: not done. No image `1.0.0` was announced for it
+    /sync: - `shop/production`: not done. `bob` may not decide that for this stage: they opened the pull request, or wrote or pushed a commit of it. Ask somebody else who may write to this repository
+    /take: There is nothing to take: the preview names no field that somebody else owns.
+    /unfreeze: `shop/production`: not done. `bob` may not decide that for this stage: they opened the pull request, or wrote or pushed a commit of it. Ask somebody else who may write to this repository
+    ");
+    let merge = format!("pulls/{number}/merge");
+    world.approve("mia", number);
+    let merged = world.as_user("ada", Method::PUT, &merge, json!({}));
+    world
+        .sync_status(merged["sha"].as_str().unwrap(), "success")
+        .await;
+    let live = "/adopt\n/apply\n/confirm-prune\n/sync".to_string();
+    let text = ask(&world, "bob", number, &[live]).await;
+    insta::assert_snapshot!(answers(&world, &text), @"
+    /adopt: Nothing waits to be adopted in the applications of this pull request.
+    /apply: No sync of the applications of this pull request differs from what was approved.
+    /confirm-prune: No deletion waits for a confirmation.
+    /sync: - `shop/production`: not done. `bob` may not decide that for this stage: they opened the pull request, or wrote or pushed a commit of it. Ask somebody else who may write to this repository
+    ");
+    assert_eq!(traces(&world).await.last(), before.last());
+}

@@ -115,6 +115,10 @@ impl Invocation<'_> {
             .map_err(|why| NotDone::MayNot {
                 author: author.clone(),
                 why: why.to_string(),
+                who: policies
+                    .first()
+                    .map(|policy| policy.approver_names.clone())
+                    .unwrap_or_default(),
             }))
     }
 
