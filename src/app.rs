@@ -168,7 +168,7 @@ const PREVIEWS_AT_ONCE: usize = 3;
 
 /// The clusters of the settings and the one that windlass runs in, each with a client for every
 /// account of a project.
-async fn clusters(
+pub async fn clusters(
     settings: &Settings,
     watch_events: &mpsc::Sender<WatchEvent>,
 ) -> anyhow::Result<BTreeMap<String, Cluster>> {
@@ -200,7 +200,7 @@ async fn clusters(
 }
 
 /// The renderer. An error if its processes cannot be jailed and the settings do not accept that.
-async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
+pub async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
     let runner = match &settings.renderer {
         Some(socket) => Runner::Remote(socket.clone()),
         None => {
@@ -234,7 +234,7 @@ async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
     Ok(renderer)
 }
 
-async fn reader(
+pub async fn reader(
     settings: &Settings,
     clusters: BTreeMap<String, Cluster>,
     store: Store,

@@ -40,6 +40,9 @@ enum Command {
     Init(InitArgs),
     /// Checks the windlass.yaml of a working copy, and lists its applications
     Validate(ValidateArgs),
+    /// Looks at what `windlass serve` stands on with these settings, and says what to mend. It
+    /// changes nothing. Exit code 1: something has to be mended
+    Doctor(Box<ServeArgs>),
     #[command(flatten)]
     Operate(Operate),
     /// Prints the custom resource definitions
@@ -96,6 +99,13 @@ async fn run(command: Command) -> ExitCode {
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => crate::sandbox::demo::demo(args).await.map(nothing),
         Command::Plan(args) => return plan(&args).await,
+        Command::Doctor(args) => match crate::doctor::doctor(&args).await {
+            Ok((text, code)) => {
+                write_out(&text);
+                return code;
+            }
+            Err(error) => Err(error),
+        },
         Command::Init(args) => crate::plan::init(&args),
         Command::Validate(args) => crate::plan::validate(&args),
         Command::Render(args) => render(args).await.map(nothing),

@@ -10,7 +10,7 @@
 //!    [`render`], [`cluster`], [`registry`], [`events`], [`notifications`], [`view`];
 //!    what several of them reach the world by: [`outgoing`]
 //! 3. [`controller`]: observe → decide → act, for four kinds of keys
-//! 4. [`app`], [`http`], [`config`], [`telemetry`], [`cli`], [`operate`], [`plan`], [`rbac`]
+//! 4. [`app`], [`http`], [`config`], [`telemetry`], [`cli`], [`doctor`], [`operate`], [`plan`], [`rbac`]
 //! 5. `sandbox`, a cargo feature: what the demo and the tests stand on
 //!
 //! [`app`] is the composition root: the only place that spawns the loops.
@@ -34,6 +34,7 @@ mod controller;
 mod app;
 pub mod cli;
 mod config;
+mod doctor;
 mod http;
 mod operate;
 mod plan;

@@ -17,7 +17,7 @@ pub mod activity;
 pub mod application;
 pub mod authority;
 pub mod base_branch;
-mod branch_rules;
+pub mod branch_rules;
 mod cache;
 pub mod commit;
 mod config_repo;

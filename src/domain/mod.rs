@@ -27,6 +27,7 @@ pub mod effect;
 pub mod external;
 pub mod fence;
 pub mod fieldset;
+pub mod finding;
 pub mod gate;
 pub mod health;
 pub mod history;

@@ -37,6 +37,7 @@ pub mod deployments;
 pub mod webhook;
 
 mod answers;
+mod app;
 mod branches;
 mod checks;
 mod comments;

@@ -254,6 +254,11 @@ impl Windlass {
         Server::start(&mut command, &self.log).context("cannot start windlass")
     }
 
+    /// The arguments of `windlass serve`, for another command with the same settings.
+    pub fn settings(&self) -> &[String] {
+        &self.arguments[1..]
+    }
+
     pub fn log(&self) -> &Path {
         &self.log
     }

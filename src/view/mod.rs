@@ -13,11 +13,12 @@
 //!   `history`: what applications are and were at
 //! - `progress`: the roll-out after the merge; `failure`: that it fails; `reason`: why an application is where it is
 //! - `activity`: what windlass did, in the log, in Kubernetes Events and on the page
-//! - `page`: the pages that the server shows; `standing`: an application's state in one word; `status`: tables in a terminal
+//! - `page`: the pages that the server shows; `standing`: an application's state in one word; `status`: tables in a terminal; `doctor`: what is wrong with an installation
 //! - `promotion`, `drift`: the bodies of the pull requests that windlass opens
 
 mod activity;
 pub mod commands;
+mod doctor;
 mod drift;
 mod failure;
 mod gate_commands;
@@ -38,6 +39,7 @@ mod terminal;
 mod verdict;
 
 pub use activity::{activity, how_to_keep, notification, subject};
+pub use doctor::findings;
 pub use drift::{drift, drift_of};
 pub use failure::{People, failed_of, failure};
 pub use listing::{applications, initialized};

@@ -17,6 +17,7 @@ mod contract;
 mod crash;
 mod delivery;
 mod deploy;
+mod doctor;
 mod documents;
 mod fences;
 mod first_plan;

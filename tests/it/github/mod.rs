@@ -58,7 +58,7 @@ fn merge_queue(checks: &[&'static str]) -> Rule {
 }
 
 /// A rule of the config repository's default branch.
-fn on_main(world: &World, rule: Rule) {
+pub fn on_main(world: &World, rule: Rule) {
     change(world, |repo| {
         repo.rules.push(Rule {
             branch: "main".into(),
