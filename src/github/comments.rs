@@ -51,6 +51,13 @@ impl Writer<'_> {
         .await
     }
 
+    pub async fn delete_comment(&self, repo: &RepoName, id: u64) -> Result<()> {
+        let (route, what) = (format!("issues/comments/{id}"), "delete a comment");
+        self.write(repo, "DELETE", &route, &Value::Null, what)
+            .await
+            .map(|IgnoredAny| ())
+    }
+
     /// Reacts with 👀 to what takes reactions.
     pub async fn acknowledge(&self, repo: &RepoName, source: Source) -> Result<()> {
         let route = match source {

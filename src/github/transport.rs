@@ -321,6 +321,7 @@ impl Writer<'_> {
         let request = match method {
             "POST" => client._post(route, Some(body)).boxed(),
             "PATCH" => client._patch(route, Some(body)).boxed(),
+            "DELETE" => client._delete(route, None::<&()>).boxed(),
             _ => client._put(route, Some(body)).boxed(),
         };
         let answer = self.sent(&session, lane, request, what).await;

@@ -68,6 +68,24 @@ async fn all_lost() {
     .await;
 }
 
+/// Deliveries that timed out have no status code of their own, and others that failed stand before
+/// them in the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_lost_without_an_answer_behind_many_that_do_not_matter() {
+    let world = World::with(Setup {
+        delivery_scan: Some(1),
+        ..Setup::default()
+    })
+    .await;
+    world.forge.state().faults = Faults {
+        lose_every: Some(1),
+        lost_without_code: true,
+        ..Faults::default()
+    };
+    world.forge.noise(250);
+    story(&world).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_second_lost_the_others_twice() {
     with(Faults {

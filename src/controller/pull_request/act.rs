@@ -74,6 +74,11 @@ async fn take(
             let body = view::sticky_body(&wanted, &ctx.seal, &place);
             put_comment(ctx, key, &body, Some(id)).await?;
         }
+        Step::DeleteDuplicate { id } => {
+            ctx.to_github().delete_comment(&key.repo, id).await?;
+            let snapshots = &ctx.cache.pulls.snapshots;
+            snapshots.wrote(key, |snapshot| snapshot.comments.retain(|one| one.id != id));
+        }
         Step::ReportFailure(text) => report_failure(ctx, key, &text).await?,
         Step::PublishCheck => {
             publish(ctx, key, observation).await?;

@@ -57,6 +57,7 @@ pub async fn observe(
         retire: gate_is_to_retire(ctx, key, &base, &snapshot).await?,
         commands,
         tampered: thread.tampered,
+        duplicates: thread.duplicates,
         failure,
         wanted,
         sticky: thread.sticky,

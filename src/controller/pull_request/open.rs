@@ -78,6 +78,7 @@ pub async fn observe(
             .is_some_and(|(facts, verdict, _)| gate::leaves_queue(facts, verdict)),
         commands,
         tampered: thread.tampered,
+        duplicates: thread.duplicates,
         wanted: (!needs_no_comment).then(|| comment(&shown_preview, judged.as_ref())),
         sticky: thread.sticky,
         preview: Some(shown_preview.id.clone()),

@@ -13,6 +13,8 @@ const MOST_NOTICES: usize = 5;
 
 pub struct Thread {
     pub sticky: Option<Sticky>,
+    /// Further comments of the kind: a write that GitHub answered by an error was made all the same.
+    pub duplicates: Vec<u64>,
     /// The sticky comment reports the final state.
     pub ended: bool,
     /// The applications whose failure a comment told of.
@@ -27,10 +29,14 @@ impl Thread {
         let app = ctx.github.identity().await?;
         let comments = snapshot.comments.iter();
         let own: Vec<_> = comments.filter(|comment| comment.is_ours(app)).collect();
-        let found = own.iter().find_map(|comment| {
+        let mut stickies = own.iter().filter_map(|comment| {
             let found = view::sticky_of(comment.text(), &ctx.seal, place)?;
             Some((*comment, found))
         });
+        let found = stickies.next();
+        // One that somebody edited is evidence: it stays.
+        let duplicates = stickies.filter(|(_, found)| found.sealed && found.intact);
+        let duplicates = duplicates.map(|(comment, _)| comment.id).collect();
         let notices: Vec<_> = own
             .iter()
             .filter_map(|comment| view::tampered_of(comment.text()))
@@ -47,6 +53,7 @@ impl Thread {
             .flat_map(|comment| view::failed_of(comment.text()));
         Ok(Self {
             tampered,
+            duplicates,
             failures: failures.collect(),
             ended: found.as_ref().is_some_and(|(_, found)| found.last),
             sticky: found.map(|(comment, found)| Sticky {

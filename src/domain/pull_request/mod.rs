@@ -92,6 +92,8 @@ pub struct Snapshot {
     pub commands: Vec<CommandComment>,
     /// Somebody edited our comment, and the thread does not say so yet.
     pub tampered: bool,
+    /// Comments of ours that say what the sticky one says.
+    pub duplicates: Vec<u64>,
     /// A comment about applications that fail, which the thread does not have yet.
     pub failure: Option<String>,
     /// The desired sticky comment; None: it is left as it is.
@@ -119,6 +121,10 @@ pub enum Step {
     EditSticky {
         id: u64,
         wanted: Wanted,
+    },
+    /// Deletes a comment of ours that another one has replaced.
+    DeleteDuplicate {
+        id: u64,
     },
     /// Comments that applications fail.
     ReportFailure(String),
@@ -159,6 +165,8 @@ pub fn decide(snapshot: &Snapshot) -> Vec<Step> {
             Some(_) => {}
         }
     }
+    let duplicates = snapshot.duplicates.iter();
+    steps.extend(duplicates.map(|id| Step::DeleteDuplicate { id: *id }));
     if let Some(text) = &snapshot.failure {
         steps.push(Step::ReportFailure(text.clone()));
     }

@@ -9,6 +9,7 @@ fn snapshot() -> Snapshot {
         leaves_queue: false,
         commands: vec![],
         tampered: false,
+        duplicates: vec![],
         wanted: Some(Wanted {
             text: "b".into(),
             fingerprint: "f".into(),

@@ -61,3 +61,37 @@ async fn a_command_that_the_list_does_not_show_yet_is_answered() {
         })
         .await;
 }
+
+/// A comment that GitHub answered by an error, and made all the same, goes again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_comment_of_ours_is_deleted() {
+    let world = World::new().await;
+    let number = crate::paths::command::pull_request(&world).await;
+    world.quiet().await;
+    let first = world.comments(number)[0]["id"].clone();
+    {
+        let mut state = world.forge.state();
+        let id = state.new_id();
+        let repo = state.by_full_name_mut("acme/config").unwrap();
+        let found = repo.comments.iter().find(|one| one.issue == number);
+        let mut again = found.unwrap().clone();
+        again.id = id;
+        repo.comments.push(again);
+    }
+    assert_eq!(world.comments(number).len(), 2);
+    world.comment("bob", number, "/why");
+    let left = world
+        .until(
+            "the second one is gone, and the answer is there",
+            async || {
+                let comments = world.comments(number);
+                let sticky = |one: &&serde_json::Value| {
+                    one["body"].as_str().unwrap().contains("windlass:sticky")
+                };
+                let stickies: Vec<_> = comments.iter().filter(sticky).collect();
+                (comments.len() == 3 && stickies.len() == 1).then(|| stickies[0]["id"].clone())
+            },
+        )
+        .await;
+    assert_eq!(left, first);
+}

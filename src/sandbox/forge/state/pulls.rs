@@ -50,6 +50,7 @@ pub struct Review {
     pub edited_at: Option<Timestamp>,
 }
 
+#[derive(Clone)]
 pub struct Comment {
     pub id: u64,
     pub issue: u64,
