@@ -1,5 +1,6 @@
 //! The flags of `windlass plan`.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use crate::domain::RepoName;
@@ -50,6 +51,10 @@ pub struct PlanArgs {
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     pub(super) output: Output,
 
+    /// Whether text has colours: by default on a terminal, unless NO_COLOR is set
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(super) color: Color,
+
     /// The kustomize program; kubectl is one too (default: `kustomize`, or else `kubectl`)
     #[arg(
         long,
@@ -82,4 +87,25 @@ pub(super) enum Output {
     Text,
     Json,
     Markdown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// Whether what goes to standard output has colours (no-color.org).
+    pub(super) fn applies(self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
+                !is_unwanted && std::io::stdout().is_terminal()
+            }
+        }
+    }
 }

@@ -28,6 +28,7 @@ mod clusters;
 mod flags;
 mod init;
 mod json;
+mod progress;
 mod revisions;
 mod unconfigured;
 
@@ -35,6 +36,7 @@ use flags::Output;
 pub use flags::PlanArgs;
 pub use init::{InitArgs, ValidateArgs, init, validate};
 use json::as_json;
+use progress::Progress;
 use revisions::{Revisions, revisions};
 
 /// The output, and the exit code.
@@ -42,11 +44,12 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
     let (preview, notes) = previewed(args).await?;
     let text = match args.output {
         Output::Text => {
-            notes
-                .iter()
-                .map(|note| format!("note: {note}\n"))
-                .collect::<String>()
-                + &view::terminal(&preview)
+            let notes = notes.iter().map(|note| format!("note: {note}\n"));
+            let text = notes.collect::<String>() + &view::terminal(&preview);
+            match args.color.applies() {
+                true => view::coloured(&text),
+                false => text,
+            }
         }
         Output::Json => {
             let mut json = as_json(&preview);
@@ -162,7 +165,13 @@ async fn applications(
             preview::application(environment, repo, id, target, sides, &claims, known);
         applications.push(application);
     }
-    Ok(side_by_side(applications).await?)
+    let progress = &Progress::new(applications.len());
+    let counted = applications.into_iter().map(async |application| {
+        let planned = application.await;
+        progress.one_more();
+        planned
+    });
+    Ok(side_by_side(counted).await?)
 }
 
 /// Fails if a requested application does not exist.

@@ -56,7 +56,7 @@ pub use reason::{held, reason};
 pub use replies::{command_table, help, parse_error, reply};
 pub use standing::{Tone, standing, standing_of_object};
 pub use status::{StatusRow, history_table, status_table};
-pub use terminal::terminal;
+pub use terminal::{coloured, terminal};
 pub use verdict::{group_title, unprotected, why, why_of};
 
 use minijinja::value::Serde;

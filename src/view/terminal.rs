@@ -51,6 +51,25 @@ pub fn terminal(preview: &Preview) -> String {
     out
 }
 
+/// The same in colours: what is added, removed, and cannot be done.
+pub fn coloured(text: &str) -> String {
+    let (bold, red, green, cyan) = ("\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[36m");
+    let mut out = String::new();
+    for line in text.lines() {
+        let colour = match line.strip_prefix("    ").unwrap_or_default().chars().next() {
+            Some('+') => green,
+            Some('-') => red,
+            Some('@') => cyan,
+            _ if line.trim_start().starts_with("cannot be applied") => red,
+            _ if !line.is_empty() && !line.starts_with(' ') => bold,
+            _ => "",
+        };
+        let end = if colour.is_empty() { "" } else { "\x1b[0m" };
+        out.push_str(&format!("{colour}{line}{end}\n"));
+    }
+    out
+}
+
 fn confidence(change: &Change) -> &'static str {
     match change.confidence {
         Confidence::Server => "",
@@ -125,5 +144,15 @@ mod tests {
                 format!("at {shown}: x")
             );
         }
+    }
+
+    #[test]
+    fn colours_follow_the_lines_of_a_diff() {
+        let text = "1 of 2 applications changes\n\nshop/staging on local\n  changed Deployment a/b\n    @@ -1 @@\n    +new\n    -old\n     same\n    cannot be applied: no\n";
+        let shown = coloured(text).replace('\x1b', "E");
+        assert_eq!(
+            shown,
+            "E[1m1 of 2 applications changesE[0m\n\nE[1mshop/staging on localE[0m\n  changed Deployment a/b\n    E[36m@@ -1 @@E[0m\n    E[32m+newE[0m\n    E[31m-oldE[0m\n     same\n    E[31mcannot be applied: noE[0m\n".replace("    E[36m", "E[36m    ").replace("    E[32m", "E[32m    ").replace("    E[31m", "E[31m    ")
+        );
     }
 }
