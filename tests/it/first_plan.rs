@@ -143,8 +143,6 @@ async fn a_repository_without_windlass_is_planned_and_configured() {
            revisionHistoryLimit: 10
            selector:
              matchLabels:
-      merged before and waiting to be synced: 1
-        • changed Deployment shop-staging/lab
     ");
     // The same by a file: what the plan used is what `init` writes.
     let (text, code) = copy.run(&["init"]);

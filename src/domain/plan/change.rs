@@ -1,11 +1,14 @@
 //! One object's line of a plan: its action and its diff.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::diff::{Diff, Style};
 use super::{Action, Comparison, Confidence, Notes, Side};
 use crate::domain::manifest::{ResourceKey, without_server_fields};
 use crate::domain::mask::{Mask, Masked, MaskedPair};
+use crate::domain::{APPLICATION_ANNOTATION, OWNER_LABEL};
 
 /// One object's line of a plan. Holds no secret data.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,14 +95,55 @@ impl Change {
 
     /// One diff for each style.
     pub fn diffs<const N: usize>(&self, styles: [Style; N]) -> [String; N] {
-        let diff = Diff::new(self.before.as_deref(), self.after.as_deref());
+        // Nobody decides about our own marks: they are no part of what is read.
+        let (before, after) = (self.before.as_deref(), self.after.as_deref());
+        let (before, after) = (before.map(without_marks), after.map(without_marks));
+        let diff = Diff::new(before.as_deref(), after.as_deref());
         styles.map(|style| diff.shown(style))
+    }
+
+    /// Whether nothing but our own marks differs.
+    pub fn is_marks_only(&self) -> bool {
+        match (self.before.as_deref(), self.after.as_deref()) {
+            (Some(before), Some(after)) => {
+                self.action == Action::Configure
+                    && self.problem.is_none()
+                    && self.hidden.is_empty()
+                    && without_marks(before) == without_marks(after)
+            }
+            _ => false,
+        }
     }
 
     /// Whether the object is a hook.
     pub fn is_hook(&self) -> bool {
         self.notes.hook.is_some()
     }
+}
+
+/// An object without the label and the annotation by which we know our own.
+fn without_marks(object: &Value) -> Cow<'_, Value> {
+    let marks = [
+        ("labels", OWNER_LABEL),
+        ("annotations", APPLICATION_ANNOTATION),
+    ];
+    let has = |(map, name): &(&str, &str)| object["metadata"][map].get(name).is_some();
+    if !marks.iter().any(has) {
+        return Cow::Borrowed(object);
+    }
+    let mut bare = object.clone();
+    for (map, name) in marks {
+        let Some(metadata) = bare["metadata"].as_object_mut() else {
+            continue;
+        };
+        if let Some(Value::Object(all)) = metadata.get_mut(map) {
+            all.remove(name);
+            if all.is_empty() {
+                metadata.remove(map);
+            }
+        }
+    }
+    Cow::Owned(bare)
 }
 
 /// The lower confidence of the two sides.

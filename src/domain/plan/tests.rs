@@ -121,3 +121,30 @@ proptest! {
         prop_assert!(again.is_empty());
     }
 }
+
+#[test]
+fn our_own_marks_are_no_part_of_a_diff() {
+    let before = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": "1"}});
+    let mut after = before.clone();
+    after["metadata"]["labels"] = json!({"windlass.dev/owner": "0011"});
+    after["metadata"]["annotations"] = json!({"windlass.dev/application": "shop/staging"});
+    let change = |after: Value| {
+        let side = |value| Side::Object(value, Confidence::Server);
+        let comparison = Comparison::new(key("a"), side(before.clone()), side(after));
+        Plan::new(&mask(), [comparison]).changes.remove(0)
+    };
+    let marks = change(after.clone());
+    assert!(
+        marks.is_marks_only() && marks.diff().is_empty(),
+        "{}",
+        marks.diff()
+    );
+    after["data"]["x"] = "2".into();
+    let more = change(after);
+    assert!(!more.is_marks_only());
+    assert!(
+        more.diff().contains("+  x: '2'") && !more.diff().contains("windlass.dev"),
+        "{}",
+        more.diff()
+    );
+}

@@ -17,13 +17,16 @@ pub(in crate::view) struct Bucket {
 
 /// What is worth knowing and is not this pull request's change.
 pub(in crate::view) fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
-    let waiting = app.waiting.effective().map(|change| {
-        format!(
-            "{} {}",
-            action_word(&change.action),
-            code(&change.key.to_string())
-        )
-    });
+    let waiting = app.waiting.effective();
+    let waiting = waiting
+        .filter(|change| !change.is_marks_only())
+        .map(|change| {
+            format!(
+                "{} {}",
+                action_word(&change.action),
+                code(&change.key.to_string())
+            )
+        });
     let found = [
         ("would revert changes by others", drift_lines(&app.drift)),
         ("merged before and waiting to be synced", waiting.collect()),
