@@ -49,6 +49,11 @@ enum Command {
     Crd,
     /// Prints the JSON schema of windlass.yaml, for editors and checks
     Schema,
+    /// Prints a script that completes windlass's commands and flags in a shell:
+    /// `source <(windlass completions bash)`
+    Completions { shell: clap_complete::Shell },
+    /// Writes manual pages into a folder
+    Man { folder: PathBuf },
     /// Writes the pages of docs/reference into a folder
     #[command(hide = true)]
     Reference { folder: PathBuf },
@@ -120,6 +125,8 @@ async fn run(command: Command) -> ExitCode {
             .and_then(|projects| crate::rbac::rbac(&projects, &args.namespace)),
         Command::Crd => Ok(crate::cluster::store::definitions()),
         Command::Schema => Ok(crate::reference::schema()),
+        Command::Completions { shell } => Ok(completions(shell)),
+        Command::Man { folder } => man(&folder).map(nothing),
         Command::Reference { folder } => reference(&folder).map(nothing),
         // They have ended before there was a second thread.
         Command::Jail(_) | Command::Escape | Command::Rules { .. } => Ok(String::new()),
@@ -129,6 +136,18 @@ async fn run(command: Command) -> ExitCode {
 /// The command line's definition.
 pub fn command() -> clap::Command {
     Cli::command()
+}
+
+fn completions(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "windlass", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+fn man(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(command(), folder))
+        .with_context(|| format!("cannot write manual pages into {}", folder.display()))
 }
 
 fn reference(folder: &Path) -> anyhow::Result<()> {

@@ -283,3 +283,23 @@ fn quoted_words_are_what_windlass_writes() {
     }
     assert!(found > 30, "only {found} quotes were found");
 }
+
+#[test]
+fn shells_complete_the_commands_and_each_has_a_manual_page() {
+    let windlass = |arguments: &[&str]| {
+        let said = std::process::Command::new(env!("CARGO_BIN_EXE_windlass"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(said.status.success(), "{said:?}");
+        String::from_utf8(said.stdout).unwrap()
+    };
+    for shell in ["bash", "zsh", "fish"] {
+        let script = windlass(&["completions", shell]);
+        assert!(script.contains("confirm-prune") && script.contains("unhealthy"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    windlass(&["man", folder.path().to_str().unwrap()]);
+    let page = std::fs::read_to_string(folder.path().join("windlass-status.1")).unwrap();
+    assert!(page.contains("unhealthy"), "{page}");
+}

@@ -70,12 +70,15 @@ async fn the_page_shows_what_needs_somebody_first() {
         .await
         .unwrap();
     lab.world.windlass(&["pause", "lab/staging", "--for", "1h"]);
-    let heard = tokio::time::timeout(Duration::from_secs(30), stream.chunk()).await;
-    let heard = heard.unwrap().unwrap().unwrap();
-    has(
-        &String::from_utf8_lossy(&heard),
-        &["event: message\ndata: "],
-    );
+    let message = async {
+        let mut heard = String::new();
+        while !heard.contains("event: message\ndata: ") {
+            let chunk = stream.chunk().await.unwrap().unwrap();
+            heard.push_str(&String::from_utf8_lossy(&chunk));
+        }
+    };
+    let heard = tokio::time::timeout(Duration::from_secs(30), message).await;
+    heard.expect("the page is told of the pause");
     let problem = lab
         .world
         .until("the pause is a problem", async || {

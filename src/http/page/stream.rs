@@ -12,6 +12,8 @@ use super::{Missing, Server, ready};
 
 /// A page reads itself again at most this often.
 const PAUSE: Duration = Duration::from_millis(500);
+/// When a page that lost its connection asks again.
+const RETRY: Duration = Duration::from_millis(300);
 /// A comment keeps proxies from closing the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -28,5 +30,8 @@ pub async fn stream(
         tokio::time::sleep(PAUSE).await;
         Ok(Event::default().event("message").data(count.to_string()))
     });
+    // The listener ends every exchange after a minute: the page asks again at once.
+    let first = Event::default().retry(RETRY).comment("open");
+    let events = futures::stream::once(async { Ok(first) }).chain(events);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
