@@ -28,7 +28,7 @@ use crate::domain::permit::WritePermit;
 use crate::git::Mirrors;
 use crate::github::GitHub;
 use crate::http::{Server, listener, router};
-use crate::notifications::{Channels, Notifier};
+use crate::notifications::Notifier;
 use crate::registry::Registry;
 use crate::render::{Fetcher, Local, Programs, Renderer, Runner, Sources};
 use crate::telemetry::Metrics;
@@ -94,8 +94,8 @@ pub async fn run(
     let _events_task = (!settings.preview_only)
         .then(|| AbortOnDropHandle::new(tokio::spawn(activity::write_events(ctx.clone()))));
     let _notify_task = match &settings.notifications {
-        Some(file) => {
-            let notifier = Notifier::start(Channels::read(file)?, &settings.outgoing)?;
+        Some(channels) => {
+            let notifier = Notifier::start(channels.clone(), &settings.outgoing)?;
             let task = notify::notify(ctx.clone(), notifier);
             Some(AbortOnDropHandle::new(tokio::spawn(task)))
         }
@@ -342,7 +342,10 @@ async fn resyncs(ctx: &Arc<Writer>, every: Duration) {
         };
         let changed = tokio::select! {
             () = ctx.github.repositories_changed.notified() => true,
-            () = listed_again => true,
+            () = listed_again => {
+                ctx.list_again().await;
+                continue;
+            }
             () = tokio::time::sleep(every) => false,
         };
         comparisons += 1;

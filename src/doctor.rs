@@ -36,6 +36,7 @@ pub async fn doctor(args: &ServeArgs) -> anyhow::Result<(String, ExitCode)> {
 
 async fn examine(mut settings: Settings) -> anyhow::Result<Vec<Finding>> {
     let mut findings = vec![match app::renderer(&settings).await {
+        Ok(_) if settings.renderer.is_some() || settings.render_without_jail => Finding::Unjailed,
         Ok(_) => Finding::Renderer,
         Err(error) => Finding::NoRenderer {
             why: format!("{error:#}"),

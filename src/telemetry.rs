@@ -1,6 +1,7 @@
 //! Logs and metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -71,6 +72,7 @@ pub struct ApplicationInfo {
 
 /// The metrics, in the OpenMetrics text format.
 pub struct Metrics {
+    scrape: Mutex<()>,
     registry: Registry,
     applied: Counter,
     events: Counter,
@@ -93,6 +95,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("windlass");
         let metrics = Self {
+            scrape: Mutex::default(),
             applied: Counter::default(),
             events: Counter::default(),
             webhooks: Counter::default(),
@@ -251,7 +254,7 @@ impl Metrics {
         self.drift_reverted.get_or_create(&labels).inc();
     }
     /// Replaces what is known of the applications.
-    pub fn applications(&self, all: impl IntoIterator<Item = ApplicationInfo>) {
+    fn applications(&self, all: impl IntoIterator<Item = ApplicationInfo>) {
         self.applications.clear();
         self.synced.clear();
         for info in all {
@@ -274,7 +277,13 @@ impl Metrics {
     pub fn cluster_requests(&self, total: u64) {
         self.requests.inner().fetch_max(total, Ordering::Relaxed);
     }
-    pub fn text(&self) -> String {
+    /// All metrics; `applications`: as they are now, if that is known.
+    pub fn text(&self, applications: Option<Vec<ApplicationInfo>>) -> String {
+        // Two scrapes at once do not see each other's half.
+        let _alone = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(all) = applications {
+            self.applications(all);
+        }
         let mut text = String::new();
         let _ = encode(&mut text, &self.registry);
         text

@@ -78,23 +78,26 @@ async fn write(client: Client, regarding: ObjectReference, notice: &Notice<'_>) 
     let known = hex::encode(&hash[..8]);
     let now = MicroTime(Timestamp::now());
     let what = format!("write an Event about {} {}", about[2], about[1]);
-    if let Some(count) = SAID.get(&known) {
-        let name = name_of(about[1], &known);
+    let name = name_of(about[1], &known);
+    let again = async |count: i32| {
         let series = EventSeries {
-            count: count + 1,
+            count,
             last_observed_time: now.clone(),
         };
         let patch = Patch::Merge(json!({"series": series}));
         let patched = call(&what, api.patch(&name, &PatchParams::default(), &patch)).await?;
-        // The API server forgets Events after an hour.
-        if patched.is_ok() {
-            SAID.insert(known, count + 1);
-            return Ok(());
-        }
+        SAID.insert(known.clone(), count);
+        Ok::<_, super::Error>(patched.is_ok())
+    };
+    // The API server forgets Events after an hour.
+    if let Some(count) = SAID.get(&known)
+        && again(count + 1).await?
+    {
+        return Ok(());
     }
     let event = Event {
         metadata: ObjectMeta {
-            name: Some(name_of(about[1], &known)),
+            name: Some(name.clone()),
             namespace: Some(namespace),
             ..ObjectMeta::default()
         },
@@ -109,16 +112,18 @@ async fn write(client: Client, regarding: ObjectReference, notice: &Notice<'_>) 
             .into(),
         ),
         note: Some(note),
-        event_time: Some(now),
+        event_time: Some(now.clone()),
         reporting_controller: Some(CONTROLLER.into()),
         reporting_instance: Some("windlass".into()),
         regarding: Some(regarding),
         ..Event::default()
     };
     match call(&what, api.create(&PostParams::default(), &event)).await? {
-        Err(status) if !status.is_already_exists() => Err(refused(&what, &status)),
-        _ => {
-            SAID.insert(known, 1);
+        // It was said before a restart, or longer ago than we remember.
+        Err(status) if status.is_already_exists() => again(2).await.map(|_| ()),
+        Err(status) => Err(refused(&what, &status)),
+        Ok(_) => {
+            SAID.insert(known.clone(), 1);
             Ok(())
         }
     }

@@ -19,6 +19,7 @@ use crate::domain::fence::{Project, Projects, ServiceAccount};
 use crate::domain::mask::Mask;
 use crate::domain::seal::Seal;
 use crate::github::AppCredentials;
+use crate::notifications::Channels;
 use crate::outgoing::Outgoing;
 
 mod flags;
@@ -57,8 +58,8 @@ pub struct Settings {
     pub registry_auth: Option<PathBuf>,
     /// The file of what may be fetched for renderings.
     pub sources: Option<PathBuf>,
-    /// The file of the channels for notifications.
-    pub notifications: Option<PathBuf>,
+    /// None: nobody is notified.
+    pub notifications: Option<Channels>,
     pub outgoing: Outgoing,
     pub renderer: Option<PathBuf>,
     pub render_without_jail: bool,
@@ -78,6 +79,11 @@ struct Required<'a> {
 }
 
 impl ServeArgs {
+    fn channels(&self) -> anyhow::Result<Option<Channels>> {
+        let file = self.notifications.as_deref();
+        file.map(Channels::read).transpose()
+    }
+
     /// Checks everything that can be checked without a network; all that is wrong is told at once.
     pub fn settings(&self) -> anyhow::Result<Settings> {
         let given = self.required()?;
@@ -128,7 +134,7 @@ impl ServeArgs {
             },
             registry_auth: self.registry_auth_file.clone(),
             sources: self.sources.clone(),
-            notifications: self.notifications.clone(),
+            notifications: self.channels()?,
             outgoing: Outgoing::new(self.ca_file.as_deref())?,
             renderer: self.renderer.clone(),
             render_without_jail: self.render_without_jail,

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use super::cache::locked;
 use super::{Reader, Writer};
 use crate::cluster::Notice;
-use crate::domain::activity::{Activity, Subject, What};
+use crate::domain::activity::{Activity, State, Subject, What};
+use crate::domain::pull_request::shortened;
 use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::view;
 
@@ -63,6 +64,7 @@ impl Activities {
 
 impl Reader {
     pub fn record(&self, subject: Subject, what: What) {
+        let what = bounded(what);
         log(&subject, &what);
         self.metrics.activity(what.reason());
         if let (Subject::Application(key), What::DriftReverted(_)) = (&subject, &what) {
@@ -88,6 +90,23 @@ impl Reader {
 
     pub fn record_application(&self, key: &ApplicationKey, what: What) {
         self.record(Subject::Application(key.clone()), what);
+    }
+}
+
+/// What comes from outside is cut: the last hundreds are kept.
+fn bounded(what: What) -> What {
+    const MOST_LINE: usize = 300;
+    const MOST_MESSAGE: usize = 2_000;
+    match what {
+        What::Command { line, author } => What::Command {
+            line: shortened(&line, MOST_LINE),
+            author,
+        },
+        What::State(state) => What::State(State {
+            message: state.message.map(|text| shortened(&text, MOST_MESSAGE)),
+            ..state
+        }),
+        other => other,
     }
 }
 
@@ -119,7 +138,7 @@ pub async fn write_events(ctx: Arc<Writer>) {
         };
         if let Subject::Application(key) = &activity.subject
             && is_told(&activity.what)
-            && is_within(&mut counts, key)
+            && (matches!(activity.what, What::State(_)) || is_within(&mut counts, key))
         {
             write(&ctx, key, &activity.what).await;
         }

@@ -10,12 +10,12 @@ use super::Writer;
 use crate::domain::ApplicationKey;
 use crate::domain::activity::{Activity, Subject, What};
 use crate::domain::notification::{Moment, Subscription, Told};
-use crate::notifications::{Notification, Notifier};
+use crate::notifications::{NotSent, Notification, Notifier};
 use crate::view;
 
 pub async fn notify(ctx: Arc<Writer>, notifier: Notifier) {
     let mut activities = ctx.activities.listen();
-    let (mut told, mut refused) = (HashMap::<ApplicationKey, Told>::new(), HashSet::new());
+    let (mut known, mut refused) = (HashMap::<ApplicationKey, Told>::new(), HashSet::new());
     loop {
         let activity = match activities.recv().await {
             Ok(activity) => activity,
@@ -28,9 +28,12 @@ pub async fn notify(ctx: Arc<Writer>, notifier: Notifier) {
         let Subject::Application(key) = &activity.subject else {
             continue;
         };
-        let moment = told.entry(key.clone()).or_default().moment(&activity.what);
+        let moment = known
+            .entry(key.clone())
+            .or_default()
+            .moment(&activity.what, activity.at);
         if matches!(activity.what, What::Retired) {
-            told.remove(key);
+            known.remove(key);
         }
         let Some(moment) = moment else { continue };
         for subscription in subscriptions(&ctx, key) {
@@ -39,8 +42,12 @@ pub async fn notify(ctx: Arc<Writer>, notifier: Notifier) {
             }
             let notification = notification(&ctx, key, &activity, moment);
             let sent = notifier.send(&key.repo, &subscription.channel, notification);
+            // What the settings refuse stays so; what is lost is told each time.
+            let mut is_known = |why: &NotSent| {
+                matches!(why, NotSent::NoChannel(_)) && !refused.insert(why.to_string())
+            };
             if let Err(why) = sent
-                && refused.insert(why.clone())
+                && !is_known(&why)
             {
                 tracing::warn!(windlass.repository = %key.repo, windlass.application = %key.application, windlass.stage = %key.stage, "{why}");
             }

@@ -46,6 +46,20 @@ impl Reader {
         Ok(())
     }
 
+    /// Lists the installations again that could not be listed; what is new is read.
+    pub async fn list_again(self: &Arc<Self>) {
+        let known = self.config_repositories();
+        if let Err(error) = self.github.discover().await {
+            tracing::warn!(%error, "the repositories cannot be listed");
+            return;
+        }
+        for repo in self.config_repositories() {
+            if !known.contains(&repo) {
+                self.read_again(&repo);
+            }
+        }
+    }
+
     /// The config repositories that the App is installed on.
     fn config_repositories(&self) -> Vec<RepoName> {
         let mut all = self.github.repositories();

@@ -96,6 +96,8 @@ pub struct State {
     pub revision: Option<CommitSha>,
     /// Nothing is applied until somebody acts.
     pub is_blocked: bool,
+    /// The state before was a warning: see [`State::is_warning`].
+    pub was_warning: bool,
 }
 
 /// Characters of a value.
@@ -131,6 +133,22 @@ impl Reverted {
 }
 
 impl State {
+    /// Whether it is the same, but for its message.
+    pub fn is_as(&self, other: &Self) -> bool {
+        let what = |state: &Self| {
+            let State {
+                sync,
+                health,
+                reason,
+                revision,
+                is_blocked,
+                ..
+            } = state.clone();
+            (sync, health, reason, revision, is_blocked)
+        };
+        what(self) == what(other)
+    }
+
     /// Whether somebody has to act, or something failed.
     pub fn is_warning(&self) -> bool {
         let lost = [super::sync::CLUSTER_UNREACHABLE, super::sync::ERROR];

@@ -93,6 +93,8 @@ pub enum Finding {
         why: String,
     },
     Renderer,
+    /// They are not jailed here: by the settings, or since they run elsewhere.
+    Unjailed,
 }
 
 impl Finding {
@@ -109,6 +111,7 @@ impl Finding {
             | Self::FailedDeliveries { .. }
             | Self::NoConfiguration { .. }
             | Self::RulesNotRead { .. }
+            | Self::Unjailed
             | Self::GateNotRequired { .. } => Severity::Advice,
             _ => Severity::Bad,
         }

@@ -1,6 +1,7 @@
 //! Which of what happens to an application people are notified of: one message for each thing that
 //! somebody may have to act on, and one when it is over.
 
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -38,23 +39,39 @@ pub struct Told {
     last: Option<(Moment, Option<CommitSha>, String)>,
     /// A change was applied, and nobody knows yet what comes of it.
     is_applied: bool,
+    drift_at: Option<Timestamp>,
 }
+
+/// Drift of one application is told once in so long: a person who deletes a namespace's objects is
+/// one piece of news.
+const DRIFT_AGAIN: SignedDuration = SignedDuration::from_mins(10);
 
 impl Told {
     /// What to tell of an activity; None: nothing that was not told before.
-    pub fn moment(&mut self, what: &What) -> Option<Moment> {
+    pub fn moment(&mut self, what: &What, at: Timestamp) -> Option<Moment> {
         match what {
             What::Applied { .. } => {
                 self.is_applied = true;
                 None
             }
-            What::DriftReverted(_) => Some(Moment::Drift),
+            What::DriftReverted(_) => {
+                let told = self.drift_at;
+                let is_news = told.is_none_or(|told| at.duration_since(told) >= DRIFT_AGAIN);
+                is_news.then(|| {
+                    self.drift_at = Some(at);
+                    Moment::Drift
+                })
+            }
             What::State(state) => self.moment_of(state),
             _ => None,
         }
     }
 
     fn moment_of(&mut self, state: &State) -> Option<Moment> {
+        // One request that failed is no news: a cluster that stays away is.
+        if state.reason == sync::CLUSTER_UNREACHABLE && state.sync != SyncState::Unknown {
+            return None;
+        }
         let undecided = [sync::ADOPTION_REQUIRED, sync::NOT_AS_APPROVED];
         let moment = if undecided.contains(&state.reason.as_str()) {
             Moment::Waiting
@@ -62,6 +79,7 @@ impl Told {
             Moment::Failed
         } else if (state.sync, state.health) == (SyncState::Synced, Health::Healthy) {
             let is_news = self.is_applied
+                || state.was_warning
                 || matches!(self.last, Some((Moment::Failed | Moment::Waiting, ..)));
             if !is_news {
                 return None;
@@ -93,6 +111,7 @@ mod tests {
                 message: None,
                 revision: None,
                 is_blocked,
+                was_warning: false,
             })
         };
         use Health::{Degraded, Progressing};
@@ -127,7 +146,11 @@ mod tests {
                 Some(Moment::Failed),
             ),
         ] {
-            assert_eq!(told.moment(&what), moment, "{what:?}");
+            assert_eq!(
+                told.moment(&what, Timestamp::UNIX_EPOCH),
+                moment,
+                "{what:?}"
+            );
         }
     }
 }

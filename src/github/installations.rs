@@ -16,21 +16,12 @@ const FAILED_DELIVERIES: &str = "/app/hook/deliveries?status=failure&per_page=10
 /// The most failed deliveries that are read in one go; a resync covers the rest.
 const MOST_FAILED: usize = 500;
 const INSTALLATIONS: &str = "/app/installations?per_page=100";
+/// Pauses until installations that could not be listed are listed again.
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// A token that was minted this long ago is known to all of GitHub.
 const FRESH: Duration = Duration::from_secs(10);
 const REPOSITORIES: &str = "/installation/repositories?per_page=100";
-
-/// When to ask again after an error that passes.
-fn again_at(error: &Error) -> Instant {
-    const PAUSE: Duration = Duration::from_secs(30);
-    let wait = match error {
-        Error::RateLimited { until, .. } => {
-            Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default()
-        }
-        _ => PAUSE,
-    };
-    Instant::now() + wait.max(Duration::from_secs(1))
-}
 
 #[derive(Deserialize)]
 struct Installation {
@@ -41,6 +32,27 @@ struct Installation {
 impl GitHub {
     /// Lists all repositories again.
     pub async fn discover(&self) -> Result<()> {
+        let outcome = self.list_all().await;
+        if let Err(error) = &outcome {
+            self.list_again_after(error);
+        }
+        outcome
+    }
+
+    /// Sets when to list the repositories again: ever later, while that fails.
+    fn list_again_after(&self, error: &Error) {
+        let mut unlisted = locked(&self.unlisted);
+        let pause = unlisted.map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
+        let limited = match error {
+            Error::RateLimited { until, .. } => {
+                Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default()
+            }
+            _ => Duration::ZERO,
+        };
+        *unlisted = Some((Instant::now() + pause.max(limited), pause));
+    }
+
+    async fn list_all(&self) -> Result<()> {
         let (mut installations, mut next) = (Vec::new(), Some(INSTALLATIONS.to_string()));
         while let Some(route) = next {
             let page: Vec<Installation>;
@@ -65,9 +77,10 @@ impl GitHub {
                 }
             }
         }
-        *locked(&self.unlisted_until) = unlisted.as_ref().map(again_at);
-        if let Some(error) = unlisted.filter(|_| found.is_empty()) {
-            return Err(error);
+        match unlisted {
+            Some(error) if found.is_empty() => return Err(error),
+            Some(error) => self.list_again_after(&error),
+            None => *locked(&self.unlisted) = None,
         }
         self.name_as_settings(&mut found, &installations).await?;
         let by_name = found.into_iter().map(|repo| (repo.name.clone(), repo));
@@ -86,7 +99,7 @@ impl GitHub {
 
     /// When to list the repositories again, since not all installations could be listed.
     pub fn lists_again_at(&self) -> Option<Instant> {
-        *locked(&self.unlisted_until)
+        locked(&self.unlisted).map(|(at, _)| at)
     }
 
     /// A config repository that was renamed keeps the name that the settings know it by: GitHub tells
@@ -110,7 +123,13 @@ impl GitHub {
             }
             let id = match pinned {
                 Some(id) => Some(id),
-                None => self.id_behind(name, installations).await?,
+                None => match self.id_behind(name, installations).await {
+                    Ok(id) => id,
+                    Err(error) => {
+                        tracing::warn!(%name, %error, "whether a config repository was renamed is not known");
+                        continue;
+                    }
+                },
             };
             let mut others = found.iter_mut();
             if let Some(repository) = others.find(|repository| Some(repository.id) == id) {

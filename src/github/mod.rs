@@ -136,8 +136,9 @@ pub struct GitHub {
     known: moka::future::Cache<(u64, String), Known>,
     /// How many answers had which status code.
     answers: Mutex<BTreeMap<u16, u64>>,
-    /// When to list the repositories again, since some installation could not be listed.
-    unlisted_until: Mutex<Option<tokio::time::Instant>>,
+    /// When to list the repositories again, since some installation could not be listed; and the
+    /// pause before that.
+    unlisted: Mutex<Option<(tokio::time::Instant, Duration)>>,
     /// What we know of the repositories may be outdated: their names, or which ones there are.
     pub repositories_changed: tokio::sync::Notify,
 }
@@ -235,7 +236,7 @@ impl GitHub {
                 .time_to_live(Duration::from_secs(3600))
                 .build(),
             answers: Mutex::default(),
-            unlisted_until: Mutex::new(None),
+            unlisted: Mutex::new(None),
             repositories_changed: tokio::sync::Notify::new(),
         })
     }

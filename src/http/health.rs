@@ -25,11 +25,11 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
     server
         .metrics
         .cluster_requests(crate::cluster::ANSWERS.load(std::sync::atomic::Ordering::Relaxed));
+    let mut applications = None;
     if let Some(ctx) = server.ctx.get() {
         // While they cannot be listed, the last ones are shown.
-        if let Ok(applications) = ctx.store.applications().await {
-            ctx.metrics.applications(applications.iter().map(info));
-        }
+        let all = ctx.store.applications().await.ok();
+        applications = all.map(|all| all.iter().map(info).collect());
         for (status, count) in ctx.github.answers() {
             ctx.metrics.github_requests(status, count);
         }
@@ -48,7 +48,7 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
             header::CONTENT_TYPE,
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         )],
-        server.metrics.text(),
+        server.metrics.text(applications),
     )
         .into_response()
 }

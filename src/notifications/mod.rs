@@ -40,6 +40,15 @@ pub struct Notification {
     pub url: String,
 }
 
+/// Why a notification is not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSent {
+    #[error("{0}")]
+    NoChannel(String),
+    #[error("{0}")]
+    Full(String),
+}
+
 /// Notifications that wait for one channel.
 const MOST_WAITING: usize = 100;
 /// How long a channel may take to answer.
@@ -83,14 +92,19 @@ impl Notifier {
         repo: &RepoName,
         channel: &str,
         notification: Notification,
-    ) -> Result<(), String> {
+    ) -> Result<(), NotSent> {
         let found = self.queues.iter().find(|(known, _)| known.name == channel);
         let Some((_, queue)) = found.filter(|(known, _)| known.is_for(repo)) else {
-            return Err(format!(
+            return Err(NotSent::NoChannel(format!(
                 "the server's settings have no notification channel `{channel}` for {repo}"
-            ));
+            )));
         };
-        let full = |_| format!("the channel `{channel}` has {MOST_WAITING} notifications waiting");
+        let full = |_| {
+            let why = format!(
+                "the channel `{channel}` has {MOST_WAITING} notifications waiting: one is lost"
+            );
+            NotSent::Full(why)
+        };
         queue.try_send(notification).map_err(full)
     }
 }
@@ -161,6 +175,8 @@ fn slack(notification: &Notification) -> String {
         text.replace('&', "&amp;")
             .replace('<', "&lt;")
             .replace('>', "&gt;")
+            // Services that take the same form know `@everyone` as plain text.
+            .replace('@', "@\u{200b}")
     };
     let mark = match notification.moment {
         Moment::Failed => "🔴",

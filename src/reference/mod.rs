@@ -133,13 +133,13 @@ fn metrics() -> String {
     metrics.predicted(0, 0);
     metrics.activity("Applied");
     metrics.drift_reverted("shop".into(), "staging".into());
-    metrics.applications([ApplicationInfo {
+    let applications = vec![ApplicationInfo {
         labels: vec![("application", "shop".into()), ("stage", "staging".into())],
         synced_at: Some(0),
-    }]);
+    }];
     metrics.github_requests(200, 0);
     metrics.github_limits(1, Some(0), std::time::Duration::ZERO);
-    let text = metrics.text();
+    let text = metrics.text(Some(applications));
     let kind = |name: &str| {
         let start = format!("# TYPE {name} ");
         text.lines()

@@ -120,6 +120,10 @@ fn words_of_clusters(finding: &Finding) -> (String, String) {
             format!("renderers do not run in their jail: {why}"),
             "docs/operations.md, Nodes: render in a container of its own, or accept the risk with --render-without-jail".into(),
         ),
+        Finding::Unjailed => (
+            "renderers are not jailed in this process".into(),
+            "right with --renderer, where a container without secrets renders; with --render-without-jail everybody who may open a pull request is trusted".into(),
+        ),
         Finding::Renderer => good("kustomize and helm run in their jail".into()),
         // The others are told above.
         _ => good(String::new()),

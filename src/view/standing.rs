@@ -29,6 +29,7 @@ pub fn standing(summary: &ApplicationSummary) -> (Tone, &'static str) {
         Some(sync::ADOPTION_REQUIRED) => return (Tone::Wait, "Waits for adoption"),
         Some(sync::NOT_AS_APPROVED) => return (Tone::Wait, "Waits for /apply"),
         Some("ClusterUnreachable") => return (Tone::Bad, "Cluster away"),
+        Some(sync::ERROR) => return (Tone::Bad, "Error"),
         Some("DriftReported") => return (Tone::Wait, "Drift"),
         Some("DriftLoop") => return (Tone::Bad, "Drift loop"),
         Some("LeftGit") if summary.confirm => return (Tone::Wait, "Waits for deletion"),

@@ -74,7 +74,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "config",
-        &["domain", "github", "outgoing", "telemetry", "config"],
+        &[
+            "domain",
+            "github",
+            "notifications",
+            "outgoing",
+            "telemetry",
+            "config",
+        ],
     ),
     ("rbac", &["domain", "rbac"]),
     (

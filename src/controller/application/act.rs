@@ -12,7 +12,7 @@ use crate::controller::cache::locked;
 use crate::controller::{Error, Event, Reader, Requeue, Result, Writer};
 use crate::domain::activity::{State, What};
 use crate::domain::health::{Health, SyncState};
-use crate::domain::sync::{CLUSTER_UNREACHABLE, ERROR, Proposal, Reason, Step};
+use crate::domain::sync::{APPLYING, CLUSTER_UNREACHABLE, ERROR, Proposal, REFUSED, Reason, Step};
 use crate::domain::{ApplicationKey, CommitKey};
 use crate::{cluster, view};
 
@@ -172,25 +172,30 @@ pub fn changed_state(
     before: Option<&ApplicationStatus>,
     status: &ApplicationStatus,
 ) -> Option<State> {
-    let what = |status: &ApplicationStatus| {
-        let ApplicationStatus {
-            sync,
-            health,
-            reason,
-            revision,
-            blocked,
-            ..
-        } = status.clone();
-        (sync, health, reason, revision, blocked)
-    };
-    (before.map(what) != Some(what(status))).then(|| State {
+    let before = before.map(|before| state_of(before, false));
+    let was_warning = before.as_ref().is_some_and(State::is_warning);
+    let now = state_of(status, was_warning);
+    // What the server refused is tried again and again, with the same end.
+    let is_retry = before.as_ref().is_some_and(|before| {
+        before.reason == REFUSED && now.reason == APPLYING && before.revision == now.revision
+    });
+    (!is_retry && before.is_none_or(|before| !before.is_as(&now))).then_some(now)
+}
+
+fn state_of(status: &ApplicationStatus, was_warning: bool) -> State {
+    let reason = status.reason.clone().unwrap_or_else(|| match status.sync {
+        SyncState::Synced => format!("{:?}", status.health),
+        other => format!("{other:?}"),
+    });
+    State {
         sync: status.sync,
         health: status.health,
-        reason: status.reason.clone().unwrap_or_else(|| "Unknown".into()),
+        reason,
         message: status.message.clone(),
         revision: status.revision.clone(),
         is_blocked: status.blocked,
-    })
+        was_warning,
+    }
 }
 
 /// Writes an error into the status, where kubectl shows it.

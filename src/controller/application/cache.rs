@@ -43,9 +43,9 @@ pub struct Difference {
 }
 
 /// Objects of one application whose differences are kept.
-const MOST_DIFFERENCES: usize = 50;
+const MOST_DIFFERENCES: usize = 20;
 /// Bytes of one difference that are kept.
-const MOST_DIFF: usize = 8 << 10;
+const MOST_DIFF: usize = 4 << 10;
 
 impl Cache {
     pub fn differences(&self, key: &ApplicationKey) -> Arc<Vec<Difference>> {

@@ -196,6 +196,9 @@ fn refuse_if_claimed(
             "{key} also belongs to {title}: remove it from one of them"
         ));
     }
+    if !matches!(predicted.after, Side::Refused(_)) {
+        return predicted;
+    }
     let live = predicted.live.clone();
     let before = live.map_or(Side::Absent, |live| Side::Object(live, Confidence::Server));
     let Prediction { after, notes, .. } = &mut predicted;

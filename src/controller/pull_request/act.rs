@@ -23,22 +23,26 @@ pub async fn act(
     steps: Vec<Step>,
 ) -> Result<Requeue> {
     let mut requeue = next_look(ctx, observation);
-    let mut refused = None;
+    let mut refused: Option<(Step, Error)> = None;
     for step in steps {
-        // What nobody can read is not merged.
-        let is_preview = matches!(step, Step::PublishCheck);
-        if refused.as_ref().is_some_and(|(is_preview, _)| *is_preview)
-            && matches!(step, Step::Merge(_))
+        if refused
+            .as_ref()
+            .is_some_and(|(before, _)| needs(&step, before))
         {
             continue;
         }
-        match take(ctx, key, observation, step).await {
+        match take(ctx, key, observation, step.clone()).await {
             Ok(Taken::Next(pause)) => requeue = pause.unwrap_or(requeue),
             Ok(Taken::Stop(pause)) => return Ok(pause),
             // A locked thread, or one with too many comments, keeps nobody from merging.
             Err(error @ Error::GitHub(github::Error::Refused { .. })) => {
                 tracing::warn!(pr = %key, %error, "GitHub refuses a step: the others go on");
-                refused = refused.or(Some((is_preview, error)));
+                let worse = refused
+                    .as_ref()
+                    .is_none_or(|(before, _)| !is_record(before));
+                if worse {
+                    refused = Some((step, error));
+                }
             }
             Err(error) => return Err(error),
         }
@@ -46,6 +50,24 @@ pub async fn act(
     match refused {
         Some((_, error)) => Err(error),
         None => Ok(requeue),
+    }
+}
+
+/// Whether a merge needs it: what was shown and decided, and that somebody changed what was shown.
+fn is_record(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::ReportTampering | Step::PublishCheck | Step::SetGate { .. }
+    )
+}
+
+/// Whether a step must not be taken after another one that GitHub refused.
+fn needs(step: &Step, refused: &Step) -> bool {
+    match step {
+        Step::Merge(_) => is_record(refused),
+        // Afterwards nothing shows the edit any more.
+        Step::EditSticky { .. } => matches!(refused, Step::ReportTampering),
+        _ => false,
     }
 }
 
@@ -243,12 +265,14 @@ async fn set_gate(
     };
     let before = observation.snapshot.gate.as_ref();
     let said = before.map(|run| (run.conclusion.as_deref(), run.output.title.as_deref()));
-    if said != Some((conclusion, Some(check.title.as_str()))) {
-        let (state, why) = (state.to_string(), check.title.clone());
+    let is_new = said != Some((conclusion, Some(check.title.as_str())));
+    let open_run = before.filter(|run| run.conclusion.is_none() || conclusion.is_some());
+    put_check(ctx, key, &check, open_run.map(|run| run.id)).await?;
+    if is_new {
+        let (state, why) = (state.to_string(), check.title);
         ctx.record_pull(key, What::Gate { state, why });
     }
-    let open_run = before.filter(|run| run.conclusion.is_none() || conclusion.is_some());
-    put_check(ctx, key, &check, open_run.map(|run| run.id)).await
+    Ok(())
 }
 
 /// Cancels the verdict on the head: it was this pull request's.

@@ -18,10 +18,14 @@ pub fn unknown_field(refusal: &str) -> Option<FieldPath> {
 /// The field beside an unknown one that is spelled most like it, in an object that the server knows.
 pub fn nearest_field(known: &Value, unknown: &FieldPath) -> Option<FieldPath> {
     const MOST_WRONG: usize = 3;
+    const LONGEST: usize = 100;
     let (last, parent) = unknown.0.split_last()?;
     let Element::Field(name) = last else {
         return None;
     };
+    if name.len() > LONGEST {
+        return None;
+    }
     let siblings = lookup(known, &FieldPath(parent.to_vec()))?.as_object()?;
     let distance = |known: &str| strsim::damerau_levenshtein(known, name);
     let nearest = siblings.keys().min_by_key(|known| distance(known))?;

@@ -14,6 +14,8 @@ use super::{Missing, Server, ready};
 const PAUSE: Duration = Duration::from_millis(500);
 /// When a page that lost its connection asks again.
 const RETRY: Duration = Duration::from_millis(300);
+/// How long one stream lasts.
+const LONGEST: Duration = Duration::from_secs(50);
 /// A comment keeps proxies from closing the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -31,6 +33,7 @@ pub async fn stream(
         Ok(Event::default().event("message").data(count.to_string()))
     });
     // The listener ends every exchange after a minute: the page asks again at once.
+    let events = events.take_until(Box::pin(tokio::time::sleep(LONGEST)));
     let first = Event::default().retry(RETRY).comment("open");
     let events = futures::stream::once(async { Ok(first) }).chain(events);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
