@@ -95,9 +95,32 @@ async fn write(client: Client, regarding: ObjectReference, notice: &Notice<'_>) 
     {
         return Ok(());
     }
-    let event = Event {
+    let event = event(
+        (name.clone(), namespace),
+        regarding,
+        notice,
+        (note, now.clone()),
+    );
+    match call(&what, api.create(&PostParams::default(), &event)).await? {
+        // It was said before a restart, or longer ago than we remember.
+        Err(status) if status.is_already_exists() => again(2).await.map(|_| ()),
+        Err(status) => Err(refused(&what, &status)),
+        Ok(_) => {
+            SAID.insert(known.clone(), 1);
+            Ok(())
+        }
+    }
+}
+
+fn event(
+    (name, namespace): (String, String),
+    regarding: ObjectReference,
+    notice: &Notice<'_>,
+    (note, now): (String, MicroTime),
+) -> Event {
+    Event {
         metadata: ObjectMeta {
-            name: Some(name.clone()),
+            name: Some(name),
             namespace: Some(namespace),
             ..ObjectMeta::default()
         },
@@ -112,20 +135,11 @@ async fn write(client: Client, regarding: ObjectReference, notice: &Notice<'_>) 
             .into(),
         ),
         note: Some(note),
-        event_time: Some(now.clone()),
+        event_time: Some(now),
         reporting_controller: Some(CONTROLLER.into()),
         reporting_instance: Some("windlass".into()),
         regarding: Some(regarding),
         ..Event::default()
-    };
-    match call(&what, api.create(&PostParams::default(), &event)).await? {
-        // It was said before a restart, or longer ago than we remember.
-        Err(status) if status.is_already_exists() => again(2).await.map(|_| ()),
-        Err(status) => Err(refused(&what, &status)),
-        Ok(_) => {
-            SAID.insert(known.clone(), 1);
-            Ok(())
-        }
     }
 }
 
