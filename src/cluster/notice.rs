@@ -157,10 +157,7 @@ fn shortened(note: &str) -> String {
     if note.len() <= MOST_NOTE {
         return note.into();
     }
-    let mut end = MOST_NOTE - "…".len();
-    while !note.is_char_boundary(end) {
-        end -= 1;
-    }
+    let end = note.floor_char_boundary(MOST_NOTE - "…".len());
     format!("{}…", &note[..end])
 }
 

@@ -147,7 +147,8 @@ impl Limiter {
     /// The requests left in this hour, as GitHub last said; and for how long nothing is sent.
     pub fn standing(&self) -> (Option<u64>, Duration) {
         let state = self.state();
-        let limited = state.limited_until.map_or(Duration::ZERO, |until| {
+        let until = state.limited_until.max(state.graphql_limited_until);
+        let limited = until.map_or(Duration::ZERO, |until| {
             until.saturating_duration_since(Instant::now())
         });
         (state.remaining, limited)

@@ -124,10 +124,7 @@ pub(super) fn bounded(body: &str) -> String {
     if body.len() <= MOST_BYTES {
         return body.to_string();
     }
-    let end = (0..=MOST_BYTES - 100)
-        .rev()
-        .find(|at| body.is_char_boundary(*at))
-        .unwrap_or_default();
+    let end = body.floor_char_boundary(MOST_BYTES - 100);
     let cut = body[..end]
         .rsplit_once('\n')
         .map_or(&body[..end], |(whole, _)| whole);

@@ -77,7 +77,8 @@ const TEMPLATES: [(&str, &str); 8] = [
     ("promotion.md", include_str!("../../templates/promotion.md")),
 ];
 
-fn render(name: &str, data: impl Serialize) -> String {
+/// The environment of some templates: what is not there is an error, and lines of tags leave none.
+fn templates(sources: &[(&'static str, &'static str)]) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let syntax = minijinja::syntax::SyntaxConfig::builder()
@@ -85,11 +86,16 @@ fn render(name: &str, data: impl Serialize) -> String {
         .lstrip_blocks(true)
         .build();
     environment.set_syntax(syntax.expect("trimming is legal"));
-    for (name, source) in TEMPLATES {
+    for (name, source) in sources {
         environment
             .add_template(name, source)
             .expect("the templates are tested to parse");
     }
+    environment
+}
+
+fn render(name: &str, data: impl Serialize) -> String {
+    let environment = templates(&TEMPLATES);
     let template = environment
         .get_template(name)
         .expect("the name is one of TEMPLATES");

@@ -82,10 +82,7 @@ impl Difference {
     fn new(change: &Change) -> Self {
         let mut diff = change.problem.clone().unwrap_or_else(|| change.diff());
         if diff.len() > MOST_DIFF {
-            let end = (0..=MOST_DIFF)
-                .rev()
-                .find(|end| diff.is_char_boundary(*end));
-            diff.truncate(end.unwrap_or_default());
+            diff.truncate(diff.floor_char_boundary(MOST_DIFF));
             diff.push_str("\n…");
         }
         Self {

@@ -362,3 +362,34 @@ fn annotation(at: &view::Annotation) -> NewAnnotation {
         message: shortened(&at.message, 2_000),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::pull_request::Wanted;
+
+    #[test]
+    fn a_refused_record_stops_the_merge_and_nothing_else() {
+        let sticky = || Step::EditSticky {
+            id: 1,
+            wanted: Wanted {
+                text: String::new(),
+                fingerprint: String::new(),
+                last: false,
+            },
+        };
+        let gate = || Step::SetGate {
+            state: "success",
+            description: "all gates passed".into(),
+        };
+        assert!(needs(&sticky(), &Step::ReportTampering));
+        assert!(!needs(&sticky(), &gate()));
+        assert!(!needs(&gate(), &sticky()));
+        for record in [Step::ReportTampering, Step::PublishCheck, gate()] {
+            assert!(is_record(&record), "{record:?}");
+        }
+        for other in [sticky(), Step::ReportFailure(String::new()), Step::Dequeue] {
+            assert!(!is_record(&other), "{other:?}");
+        }
+    }
+}

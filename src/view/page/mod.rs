@@ -13,11 +13,10 @@ pub use pull::{Changed, PullPage, VerdictView};
 
 use jiff::Timestamp;
 use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::Tone;
 use super::terminal::unmarked;
+use super::{Tone, templates};
 use crate::domain::activity::{Activity, Subject, What};
 use crate::domain::gate::{Standing, Verdict};
 use crate::domain::image::ImageRef;
@@ -158,18 +157,7 @@ fn tone(what: &What) -> Tone {
 
 impl<T: Serialize> Page<T> {
     pub fn html(&self) -> String {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        let syntax = minijinja::syntax::SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .build();
-        environment.set_syntax(syntax.expect("trimming is legal"));
-        for (name, source) in TEMPLATES {
-            environment
-                .add_template(name, source)
-                .expect("the templates are tested to parse");
-        }
+        let environment = templates(&TEMPLATES);
         let name = match self.kind {
             Kind::Overview => "overview.html",
             Kind::Application => "application.html",

@@ -55,8 +55,9 @@ pub struct Change {
     pub diff: String,
 }
 
-/// Objects whose differences a page has; the check run has all.
-const MOST_DIFFS: usize = 200;
+/// Objects whose differences a page has, and bytes of each; the check run has all.
+const MOST_DIFFS: usize = 100;
+const MOST_DIFF: usize = 16 << 10;
 
 impl VerdictView {
     pub fn new(verdict: &Verdict) -> Self {
@@ -94,7 +95,15 @@ fn changes(plan: &Plan) -> Vec<Change> {
             Some(_) => "cannot be applied",
             None => verb(&change.action).unwrap_or("run"),
         },
-        diff: problem(change).unwrap_or_else(|| change.diff()),
+        diff: cut(problem(change).unwrap_or_else(|| change.diff())),
     });
     changes.collect()
+}
+
+fn cut(mut diff: String) -> String {
+    if diff.len() > MOST_DIFF {
+        diff.truncate(diff.floor_char_boundary(MOST_DIFF));
+        diff.push_str("\n…");
+    }
+    diff
 }

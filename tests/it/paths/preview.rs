@@ -196,7 +196,7 @@ async fn secret_values_never_appear() {
     +  session-key: (hidden, new)
      kind: Secret
      metadata:
-       annotations:
+       name: shop
     ```
 
     </details>

@@ -68,6 +68,15 @@ impl World {
             .unwrap_or_default()
     }
 
+    /// What windlass/sync says of a commit that waits for a person's decision, once it names this.
+    pub async fn undecided(&self, commit: &str, part: &str) -> String {
+        self.until(&format!("the commit waits: {part:?}"), async || {
+            let (state, told) = self.status(commit, "windlass/sync")?;
+            (state == "pending" && told.contains(part)).then_some(told)
+        })
+        .await
+    }
+
     /// Newest status of a context on a commit: state and description. Looked up where it is kept,
     /// since stories wait by it.
     pub fn status(&self, commit: &str, context: &str) -> Option<(String, String)> {
