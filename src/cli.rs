@@ -104,23 +104,11 @@ async fn run(command: Command) -> ExitCode {
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => crate::sandbox::demo::demo(args).await.map(nothing),
         Command::Plan(args) => return plan(&args).await,
-        Command::Doctor(args) => match crate::doctor::doctor(&args).await {
-            Ok((text, code)) => {
-                write_out(&text);
-                return code;
-            }
-            Err(error) => Err(error),
-        },
+        Command::Doctor(args) => return finish_with(crate::doctor::doctor(&args).await),
         Command::Init(args) => crate::plan::init(&args),
         Command::Validate(args) => crate::plan::validate(&args),
         Command::Render(args) => render(args).await.map(nothing),
-        Command::Operate(command) => match crate::operate::operate(command).await {
-            Ok((text, code)) => {
-                write_out(&text);
-                return code;
-            }
-            Err(error) => Err(error),
-        },
+        Command::Operate(command) => return finish_with(crate::operate::operate(command).await),
         Command::Rbac(args) => projects(args.projects.as_deref(), &args.config_repositories)
             .and_then(|projects| crate::rbac::rbac(&projects, &args.namespace)),
         Command::Crd => Ok(crate::cluster::store::definitions()),
@@ -246,10 +234,15 @@ pub fn write_out(text: &str) {
 
 /// Prints what a command gave, or why it gave nothing.
 fn finish(outcome: anyhow::Result<String>) -> ExitCode {
+    finish_with(outcome.map(|text| (text, ExitCode::SUCCESS)))
+}
+
+/// The same for a command whose exit code says what it found.
+fn finish_with(outcome: anyhow::Result<(String, ExitCode)>) -> ExitCode {
     match outcome {
-        Ok(text) => {
+        Ok((text, code)) => {
             write_out(&text);
-            ExitCode::SUCCESS
+            code
         }
         Err(error) => fail(&error),
     }

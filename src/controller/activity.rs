@@ -163,14 +163,10 @@ fn is_within(counts: &mut HashMap<ApplicationKey, (Instant, u32)>, key: &Applica
 }
 
 async fn write(ctx: &Writer, key: &ApplicationKey, what: &What) {
-    let mut note = view::activity(what);
-    if let What::DriftReverted(_) = what {
-        note = format!("{note}. {}", view::how_to_keep(&key.title()));
-    }
     let notice = Notice {
         reason: what.reason(),
         is_warning: what.is_warning(),
-        note,
+        note: view::advised(&key.title(), what),
     };
     let object = what
         .object()

@@ -135,7 +135,7 @@ impl Reverted {
 impl State {
     /// Whether it is the same, but for its message.
     pub fn is_as(&self, other: &Self) -> bool {
-        let what = |state: &Self| {
+        fn what(state: &State) -> impl PartialEq + '_ {
             let State {
                 sync,
                 health,
@@ -143,9 +143,9 @@ impl State {
                 revision,
                 is_blocked,
                 ..
-            } = state.clone();
+            } = state;
             (sync, health, reason, revision, is_blocked)
-        };
+        }
         what(self) == what(other)
     }
 

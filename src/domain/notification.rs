@@ -72,8 +72,7 @@ impl Told {
         if state.reason == sync::CLUSTER_UNREACHABLE && state.sync != SyncState::Unknown {
             return None;
         }
-        let undecided = [sync::ADOPTION_REQUIRED, sync::NOT_AS_APPROVED];
-        let moment = if undecided.contains(&state.reason.as_str()) {
+        let moment = if sync::is_undecided(&state.reason) {
             Moment::Waiting
         } else if state.is_warning() {
             Moment::Failed

@@ -105,23 +105,16 @@ pub enum Operate {
 
 /// What a command prints, and its exit code.
 pub async fn operate(command: Operate) -> anyhow::Result<(String, ExitCode)> {
-    match command {
-        Operate::Status(args) => status::status(&args).await,
-        command => Ok((carry_out(command).await?, ExitCode::SUCCESS)),
-    }
-}
-
-async fn carry_out(command: Operate) -> anyhow::Result<String> {
-    match command {
-        Operate::Status(_) => Ok(String::new()),
-        Operate::History(args) => status::history(&args).await,
+    let text = match command {
+        Operate::Status(args) => return status::status(&args).await,
+        Operate::History(args) => status::history(&args).await?,
         Operate::Sync(args) => {
             let request = format!("cli {}", jiff::Timestamp::now());
             annotate(&args, SYNC_REQUEST, Some(&request)).await?;
-            Ok(format!(
+            format!(
                 "sync of {} requested: `windlass status` shows the result\n",
                 args.application
-            ))
+            )
         }
         Operate::Pause { args, duration } => {
             if sync::duration(&duration).is_none() {
@@ -130,25 +123,25 @@ async fn carry_out(command: Operate) -> anyhow::Result<String> {
             // The time makes it a new request, even with the same duration.
             let request = format!("{duration},{}", jiff::Timestamp::now());
             annotate(&args, PAUSE, Some(&request)).await?;
-            Ok(format!(
+            format!(
                 "{} is paused for {duration}: `windlass resume {0}` ends it\n",
                 args.application
-            ))
+            )
         }
         Operate::Hold {
             args,
             reason,
             duration,
-        } => rollback::hold(&args, &reason, duration.as_deref()).await,
+        } => rollback::hold(&args, &reason, duration.as_deref()).await?,
         Operate::Resume(args) => {
             annotate_all(&args, json!({PAUSE: null, HOLD: null})).await?;
-            Ok(format!(
+            format!(
                 "{} is no longer paused, and nobody holds it\n",
                 args.application
-            ))
+            )
         }
-        Operate::Rollback { args, to } => rollback::rollback(&args, to).await,
-        Operate::ConfirmPrune(args) => confirm(&args).await,
+        Operate::Rollback { args, to } => rollback::rollback(&args, to).await?,
+        Operate::ConfirmPrune(args) => confirm(&args).await?,
         Operate::Adopt {
             application: Some(application),
             installation,
@@ -158,15 +151,16 @@ async fn carry_out(command: Operate) -> anyhow::Result<String> {
                 application,
                 installation,
             })
-            .await
+            .await?
         }
         Operate::Adopt {
             application: None,
             stage,
             installation,
             ..
-        } => adopt_all(&installation, stage.as_deref()).await,
-    }
+        } => adopt_all(&installation, stage.as_deref()).await?,
+    };
+    Ok((text, ExitCode::SUCCESS))
 }
 
 /// What is printed before a command has ended.
@@ -281,7 +275,7 @@ async fn adopt_all(installation: &Installation, stage: Option<&str>) -> anyhow::
     objects.retain(|object| stage.is_none_or(|stage| object.spec.stage.as_str() == stage));
     let mut out = String::new();
     for object in &objects {
-        let application = format!("{}/{}", object.spec.application, object.spec.stage);
+        let application = object.key().title();
         out.extend(
             adopt_waiting(
                 &ApplicationArgs {

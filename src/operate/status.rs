@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 
 use super::{ApplicationArgs, Installation, api, read};
 use crate::cluster::store::Application;
-use crate::domain::ApplicationKey;
 use crate::domain::command::Past;
 use crate::view::{self, StatusRow, Tone, standing};
 
@@ -145,7 +144,7 @@ fn table<'a>(objects: impl Iterator<Item = &'a Application>) -> String {
     let now = jiff::Timestamp::now();
     let rows: Vec<_> = objects
         .map(|object| StatusRow {
-            application: format!("{}/{}", object.spec.application, object.spec.stage),
+            application: object.key().title(),
             summary: object.summary(),
             since: object
                 .status
@@ -172,13 +171,9 @@ fn as_json(object: &Application) -> Value {
 
 pub async fn history(args: &ApplicationArgs) -> anyhow::Result<String> {
     let object = read(args).await?;
-    let (spec, status) = (&object.spec, object.status.clone().unwrap_or_default());
+    let status = object.status.clone().unwrap_or_default();
     let past = Past {
-        application: ApplicationKey {
-            repo: spec.repository.clone(),
-            application: spec.application.clone(),
-            stage: spec.stage.clone(),
-        },
+        application: object.key(),
         healthy: status.history,
         failed: status.failures,
     };

@@ -19,12 +19,18 @@ pub fn subject(subject: &Subject) -> String {
 
 /// A sentence that stands alone.
 pub fn notification(about: &Subject, what: &What) -> String {
-    let (subject, text) = (subject(about), activity(what));
-    let text = match what {
-        What::DriftReverted(_) => format!("{text}. {}", how_to_keep(&subject)),
-        _ => text,
-    };
+    let subject = subject(about);
+    let text = advised(&subject, what);
     format!("{subject}: {}", super::terminal::unmarked(&text))
+}
+
+/// What happened, and what a person can do about it.
+pub fn advised(subject: &str, what: &What) -> String {
+    let text = activity(what);
+    match what {
+        What::DriftReverted(_) => format!("{text}. {}", how_to_keep(subject)),
+        _ => text,
+    }
 }
 
 /// One line, without an end. It names no subject.
@@ -119,6 +125,6 @@ fn state_words(state: &State) -> String {
 }
 
 /// What a person does who wants to keep a change that was reverted.
-pub fn how_to_keep(application: &str) -> String {
+fn how_to_keep(application: &str) -> String {
     format!("To keep such a change: windlass pause {application} --for 2h, and change it in Git")
 }

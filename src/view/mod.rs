@@ -38,7 +38,7 @@ mod status;
 mod terminal;
 mod verdict;
 
-pub use activity::{activity, how_to_keep, notification, subject};
+pub use activity::{activity, advised, notification, subject};
 pub use doctor::findings;
 pub use drift::{drift, drift_of};
 pub use failure::{People, failed_of, failure};

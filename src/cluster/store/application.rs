@@ -22,7 +22,7 @@ use crate::domain::manifest::ResourceKey;
 use crate::domain::promotion::SkippedStage;
 use crate::domain::pull_request::{ApplicationSummary, FailedSync};
 use crate::domain::rollback::Rollback;
-use crate::domain::{CommitSha, Name, RepoName};
+use crate::domain::{ApplicationKey, CommitSha, Name, RepoName};
 
 /// An application in a stage, as windlass keeps it synced.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
@@ -193,6 +193,16 @@ impl Application {
 }
 
 impl Application {
+    /// Which application of which repository in which stage it is.
+    pub fn key(&self) -> ApplicationKey {
+        let spec = &self.spec;
+        ApplicationKey {
+            repo: spec.repository.clone(),
+            application: spec.application.clone(),
+            stage: spec.stage.clone(),
+        }
+    }
+
     /// What others need of its status.
     pub fn summary(&self) -> ApplicationSummary {
         let status = self.status.as_ref();

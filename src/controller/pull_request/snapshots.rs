@@ -115,10 +115,8 @@ impl Snapshots {
 
     /// The open pull requests of a repository, as far as they are known.
     pub fn open(&self, repo: &RepoName) -> Vec<PullRequestKey> {
-        let is_open =
-            |key: &PullRequestKey, known: &PullSnapshot| key.repo == *repo && known.pull.is_open();
-        let all = self.kept.iter().filter(|(key, known)| is_open(key, known));
-        all.map(|(key, _)| (*key).clone()).collect()
+        let open = self.open_pulls(repo).into_iter();
+        open.map(|(key, _)| key).collect()
     }
 
     /// The same, with what is known of each.

@@ -105,11 +105,7 @@ pub struct ApplicationSummary {
 impl ApplicationSummary {
     /// Whether it waits for a person's decision, which is no failure.
     pub fn is_undecided(&self) -> bool {
-        let reason = self.reason.as_deref();
-        matches!(
-            reason,
-            Some(sync::ADOPTION_REQUIRED | sync::NOT_AS_APPROVED)
-        )
+        self.reason.as_deref().is_some_and(sync::is_undecided)
     }
 }
 

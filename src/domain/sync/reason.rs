@@ -26,6 +26,11 @@ pub const CLUSTER_UNREACHABLE: &str = "ClusterUnreachable";
 /// It could not be reconciled.
 pub const ERROR: &str = "Error";
 
+/// Whether what has this code waits for a person's decision, which is no failure.
+pub fn is_undecided(code: &str) -> bool {
+    [ADOPTION_REQUIRED, NOT_AS_APPROVED].contains(&code)
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reason {
     RenderFailed {

@@ -49,11 +49,7 @@ async fn read(
 ) -> Result<Page<page::Application>, Missing> {
     let object = found(ctx, &application, &stage).await?;
     let spec = &object.spec;
-    let key = ApplicationKey {
-        repo: spec.repository.clone(),
-        application: spec.application.clone(),
-        stage: spec.stage.clone(),
-    };
+    let key = object.key();
     let status = object.status.clone().unwrap_or_default();
     let repository = ctx.github.repository(&key.repo).ok();
     let url = repository.as_ref().map(|repo| repo.html_url.as_str());

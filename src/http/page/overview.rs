@@ -57,13 +57,8 @@ async fn read(ctx: &Arc<Writer>) -> Result<Page<Overview>, Missing> {
 
 impl Known {
     fn of(object: &Application) -> Self {
-        let spec = &object.spec;
         Self {
-            key: ApplicationKey {
-                repo: spec.repository.clone(),
-                application: spec.application.clone(),
-                stage: spec.stage.clone(),
-            },
+            key: object.key(),
             summary: object.summary(),
             since: object
                 .status
