@@ -191,7 +191,7 @@ impl Metrics {
     fn register_github(&self, registry: &mut Registry) {
         registry.register(
             "github_requests",
-            "Requests that GitHub answered, by status code; 304 does not count against the limit",
+            "Requests that GitHub answered, by what they do and their status code; 304 does not count against the limit",
             self.github.clone(),
         );
         registry.register(
@@ -225,9 +225,9 @@ impl Metrics {
             .get_or_create(&vec![("queue", name)])
             .set(i64::try_from(pending).unwrap_or(i64::MAX));
     }
-    /// `total`: how many answers of GitHub have had the status code since the start.
-    pub fn github_requests(&self, status: u16, total: u64) {
-        let label = vec![("status", status.to_string())];
+    /// `request`: of a closed list. `total`: how many of its answers have had the status code since the start.
+    pub fn github_requests(&self, request: String, status: u16, total: u64) {
+        let label = vec![("request", request), ("status", status.to_string())];
         let counter = self.github.get_or_create(&label);
         counter.inner().fetch_max(total, Ordering::Relaxed);
     }

@@ -45,8 +45,10 @@ pub(super) fn classified(error: octocrab::Error, what: &str, url: &str) -> Error
         _ => Error::Refused {
             what,
             status,
+            // GitHub names them in other refusals too, where they are not what lacks.
+            accepted: header(&source, "x-accepted-github-permissions")
+                .filter(|_| status == 403 && message.contains("not accessible")),
             message,
-            accepted: header(&source, "x-accepted-github-permissions"),
         },
     }
 }

@@ -135,7 +135,7 @@ pub struct GitHub {
     /// Answers for conditional requests, by session and route.
     known: moka::future::Cache<(u64, String), Known>,
     /// How many answers had which status code.
-    answers: Mutex<BTreeMap<u16, u64>>,
+    answers: Mutex<BTreeMap<(String, u16), u64>>,
     /// When to list the repositories again, since some installation could not be listed; and the
     /// pause before that.
     unlisted: Mutex<Option<(tokio::time::Instant, Duration)>>,
@@ -247,13 +247,14 @@ impl GitHub {
         limiters.entry(installation).or_insert_with(new).clone()
     }
 
-    fn count(&self, status: u16) {
+    /// `what`: of a closed list, as errors name it.
+    fn count(&self, what: &str, status: u16) {
         let mut answers = locked(&self.answers);
-        *answers.entry(status).or_default() += 1;
+        *answers.entry((what.into(), status)).or_default() += 1;
     }
 
-    /// How many answers had which status code, since the start.
-    pub fn answers(&self) -> BTreeMap<u16, u64> {
+    /// How many answers to which requests had which status code, since the start.
+    pub fn answers(&self) -> BTreeMap<(String, u16), u64> {
         self.answers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

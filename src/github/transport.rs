@@ -172,7 +172,7 @@ impl GitHub {
             .await
             .map_err(|error| without_answer(&error, what.into(), &self.api_url))?;
         heed(&self.version_told, response.headers());
-        self.count(response.status().as_u16());
+        self.count(what, response.status().as_u16());
         limiter.answered(response.headers());
         if response.status() == http::StatusCode::NOT_MODIFIED {
             return Ok(None);

@@ -30,8 +30,8 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
         // While they cannot be listed, the last ones are shown.
         let all = ctx.store.applications().await.ok();
         applications = all.map(|all| all.iter().map(info).collect());
-        for (status, count) in ctx.github.answers() {
-            ctx.metrics.github_requests(status, count);
+        for ((request, status), count) in ctx.github.answers() {
+            ctx.metrics.github_requests(request, status, count);
         }
         for (installation, remaining, limited) in ctx.github.limits() {
             ctx.metrics.github_limits(installation, remaining, limited);

@@ -115,12 +115,14 @@ async fn propose(ctx: &Writer, verified: &Verified) -> Result<Accepted, Box<Resp
             // One repository that cannot be read stops no other's images.
             Err(error) => {
                 tracing::warn!(repo = %base.repo.name, %error, "a config repository could not be read for an image event");
-                offered.unread = Some(error);
+                if uses(&base, verified) {
+                    offered.unread = Some(error);
+                }
             }
         }
     }
     // The stored candidates stay, and a retry stores them again: the event only succeeds if every
-    // repository was read.
+    // repository was read that used the image when it was last read.
     if let Some(error) = offered.unread {
         return Err(try_again(&error));
     }
@@ -128,6 +130,15 @@ async fn propose(ctx: &Writer, verified: &Verified) -> Result<Accepted, Box<Resp
         return Err(Box::new(offered.into_refusal(verified.image())));
     }
     Ok(offered.accepted)
+}
+
+/// Whether an application of a config repository uses the image of an event.
+fn uses(base: &Base, verified: &Verified) -> bool {
+    let mut targets = base
+        .configured()
+        .into_iter()
+        .flat_map(|configured| &configured.targets);
+    targets.any(|target| target.image(verified.image()).is_some())
 }
 
 fn try_again(error: &dyn std::fmt::Display) -> Box<Response> {

@@ -137,7 +137,7 @@ fn metrics() -> String {
         labels: vec![("application", "shop".into()), ("stage", "staging".into())],
         synced_at: Some(0),
     }];
-    metrics.github_requests(200, 0);
+    metrics.github_requests("merge".into(), 200, 0);
     metrics.github_limits(1, Some(0), std::time::Duration::ZERO);
     let text = metrics.text(Some(applications));
     let kind = |name: &str| {

@@ -11,9 +11,9 @@ use crate::domain::ApplicationKey;
 use crate::domain::approved::{self, ApprovedPlan, Deviations};
 use crate::domain::plan::Plan;
 
-/// The approved plans that are kept, with the one that led to what Git has now. Where windlass
-/// merged, it stored that before; for a pull request that a person merged, this process has its
-/// preview. A stage that is not reviewed has none.
+/// The approved plans that are kept, with the one that led to what Git has now. That was stored once
+/// the gates passed; for a pull request that a person merged before, this process has its preview. A
+/// stage that is not reviewed has none.
 pub async fn plans(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,

@@ -6,12 +6,11 @@ use tokio::time::Instant;
 
 use super::shown_preview::ShownPreview;
 use super::verdict::still_stands;
-use super::{Observation, commands, merge, place_of};
+use super::{Observation, approved, commands, merge, place_of};
 use crate::controller::{Error, Requeue, Result, Writer, branch_rules};
 use crate::domain::PullRequestKey;
 use crate::domain::activity::What;
 use crate::domain::approvals::{Contributors, Doubt};
-use crate::domain::approved::{self, ApprovedPlan};
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT, Step, shortened};
 use crate::github::{self, NewAnnotation, NewCheck};
 use crate::view;
@@ -109,6 +108,10 @@ async fn take(
         Step::Dequeue => merge::dequeue(ctx, key, observation).await?,
         Step::RetireGate => retire_gate(ctx, key, observation).await?,
         Step::SetGate { state, description } => {
+            // From now on a person may merge, also while this process is down.
+            if state == "success" {
+                approved::record(ctx, key, observation).await?;
+            }
             set_gate(ctx, key, observation, state, description).await?
         }
         Step::Answer { source } => commands::answer(ctx, key, observation, source).await?,
@@ -117,40 +120,13 @@ async fn take(
             if !still_stands(ctx, key, observation).await? {
                 return Ok(Taken::Stop(Requeue::After(Duration::ZERO)));
             }
-            record_approved(ctx, key, observation).await?;
+            approved::record(ctx, key, observation).await?;
             let merged = merge::merge(ctx, key, observation, &permit).await?;
             let merged = merged.or_after(observation.next_change(ctx.now()));
             return Ok(Taken::Next(Some(merged)));
         }
     }
     Ok(Taken::Next(None))
-}
-
-/// Stores what the pull request was approved for before it is merged, so that the sync is compared with it.
-async fn record_approved(
-    ctx: &Writer,
-    key: &PullRequestKey,
-    observation: &Observation,
-) -> Result<()> {
-    let Some(shown) = &observation.shown_preview else {
-        return Ok(());
-    };
-    for app in &shown.preview.applications {
-        let target = observation.base.target(&app.key);
-        if target.is_none_or(|target| !target.stage.is_reviewed()) {
-            continue;
-        }
-        // Without an object, it was never synced.
-        let Some(object) = ctx.store.application(&app.key).await? else {
-            continue;
-        };
-        let mut status = object.status.clone().unwrap_or_default();
-        let plan = ApprovedPlan::new(key.number, app.inputs.clone(), &app.plan);
-        approved::keep(&mut status.approved, plan);
-        let store = ctx.to_store();
-        store.report_application(&object, status, ctx.now()).await?;
-    }
-    Ok(())
 }
 
 /// When to look again without an event.

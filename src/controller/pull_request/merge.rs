@@ -155,7 +155,12 @@ pub async fn merge(
             branch_rules::forget(ctx, &key.repo);
             Ok(Requeue::After(Duration::ZERO))
         }
-        Err(github::Error::Refused { message, .. }) => {
+        Err(github::Error::Refused {
+            message, accepted, ..
+        }) => {
+            // One line has to say it.
+            let lacks = |accepted| format!("the App lacks the permission {accepted}");
+            let message = accepted.map_or(message.clone(), lacks);
             Ok(note_refusal(ctx, key, observation, permit, message))
         }
         Err(error) => Err(error.into()),

@@ -1,6 +1,7 @@
 //! A pull request: preview, commands, verdict, merge, and the progress after the merge.
 
 mod act;
+mod approved;
 mod cache;
 mod closed;
 mod commands;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::git::{git, resolve};
 use super::json::node_id;
-use super::state::{State, UserKind};
+use super::state::{Repository, State, UserKind};
 use super::{Forge, Inner};
 
 impl Forge {
@@ -49,6 +49,54 @@ impl Forge {
             changes,
         );
         Ok(format!("{new_owner}/{name}"))
+    }
+
+    /// Gives an organisation another name: its repositories follow, and the App is told where it is
+    /// installed (`installation_target`).
+    pub fn rename_organisation(&self, from: &str, to: &str) -> anyhow::Result<()> {
+        let owned = |repo: &&Repository| repo.owner == from;
+        let owned: Vec<_> = self
+            .state()
+            .repositories
+            .iter()
+            .filter(owned)
+            .map(|repo| (repo.full_name(), repo.name.clone()))
+            .collect();
+        for (full_name, name) in owned {
+            self.inner.relocate(&full_name, to, &name)?;
+        }
+        let mut state = self.state();
+        let mut organisation = state.users.remove(from).context("an organisation")?;
+        organisation.login = to.into();
+        state.users.insert(to.into(), organisation);
+        let teams = std::mem::take(&mut state.teams).into_iter();
+        let renamed = |owner: String| if owner == from { to.into() } else { owner };
+        state.teams = teams
+            .map(|((owner, team), members)| ((renamed(owner), team), members))
+            .collect();
+        for installation in &mut state.installations {
+            installation.account = installation.account.take().map(renamed);
+        }
+        let reached = state.installations.iter();
+        let reached: Vec<_> = reached
+            .filter(|one| state.account(one) == to)
+            .cloned()
+            .collect();
+        for installation in reached {
+            let account = self.inner.shapes(&state).user(to);
+            let changes = json!({"login": {"from": from}});
+            let node = node_id("Integration", installation.id);
+            let simple = json!({"id": installation.id, "node_id": node});
+            let more = json!({"account": account, "changes": changes, "target_type": "Organization", "installation": simple});
+            self.inner.announce_installation(
+                &mut state,
+                &installation,
+                "installation_target",
+                "renamed",
+                more,
+            );
+        }
+        Ok(())
     }
 
     /// Archives a repository, or takes it back.

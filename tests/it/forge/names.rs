@@ -82,6 +82,23 @@ async fn a_transferred_repository_leaves_the_installation_that_has_it_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_organisation_gets_another_name_and_its_repositories_follow() {
+    let alone = Alone::new().await;
+    let token = alone.token().await;
+    alone.forge.rename_organisation("acme", "initech").unwrap();
+    let events = alone.announced();
+    let (name, payload) = &events[0];
+    assert_eq!(name, "installation-target-renamed");
+    assert_eq!(payload["changes"]["login"]["from"], "acme");
+    assert_eq!(payload["account"]["login"], "initech");
+    let old = alone.get(&token, &format!("/repos/{CONFIG}")).await;
+    assert_eq!(old.status, 301);
+    let new = alone.get(&token, "/repos/initech/config").await;
+    assert_eq!(new.body["full_name"], "initech/config");
+    alone.held();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_archived_repository_is_read_only() {
     let alone = Alone::new().await;
     let token = alone.token().await;

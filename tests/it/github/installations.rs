@@ -22,6 +22,7 @@ async fn an_installation_that_cannot_be_listed_stops_no_other() {
                 method: "POST",
                 path,
                 status: 502,
+                words: None,
                 times: 1000,
             });
         }

@@ -4,6 +4,7 @@ mod enterprise;
 mod installations;
 mod lag;
 mod limits;
+mod merge_answers;
 mod merging;
 mod names;
 mod refusals;

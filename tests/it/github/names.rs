@@ -4,6 +4,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{GREETING, greet, runs};
+use windlass::sandbox::forge::state::Pull;
+
 use crate::support::World;
 
 const OLD: &str = "acme/config";
@@ -47,6 +49,32 @@ async fn a_renamed_config_repository_goes_on() {
     let objects = world.applications().await;
     let is_new = |object: &Value| object["spec"]["repository"] == NEW;
     assert!(objects.iter().all(is_new), "{objects:#?}");
+}
+
+/// The organisation is renamed: everything goes on under the name of the settings, and images of the old name are still
+/// announced.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_organisation_goes_on() {
+    let world = World::new().await;
+    world.quiet().await;
+    let text = world.file(GREETING).replace("hello", "renamed");
+    world.forge.rename_organisation("acme", "initech").unwrap();
+    greet(&world, "initech/config", "main", &text);
+    runs(&world, "renamed").await;
+    world.kill();
+    world.start();
+    world.settled().await;
+    let (status, body) = world.announce("1.1.0").await;
+    assert!([200, 202].contains(&status), "{status}: {body}");
+    world
+        .until("it is proposed and merged", async || {
+            let state = world.forge.state();
+            let repo = state.by_full_name("initech/config")?;
+            let of_staging = |pull: &&Pull| pull.head.branch == "windlass/shop/staging";
+            let pull = repo.pulls.iter().find(of_staging)?;
+            pull.merged.as_ref().map(drop)
+        })
+        .await;
 }
 
 /// The default branch is renamed, at the same commit: pull requests into it are previewed.

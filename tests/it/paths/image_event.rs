@@ -3,7 +3,9 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{World, digest_of, image_event};
+use windlass::sandbox::example;
+
+use crate::support::{Setup, World, digest_of, image_event};
 
 /// Production waits for a review, so its pull requests stay open to look at.
 async fn proposed(world: &World, tag: &str) -> u64 {
@@ -246,4 +248,54 @@ async fn an_image_that_no_file_sets_is_an_error_that_says_what_to_add() {
         message.contains("no file in apps/shop/staging sets `ghcr.io/acme/shop`"),
         "{message}"
     );
+}
+
+/// A config repository that cannot be read stops the images that its applications use, and no others.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unread_repository_stops_only_the_images_that_it_uses() {
+    const OTHER: &str = "globex/config";
+    let world = World::asleep(Setup {
+        projects: Some(
+            example::PROJECTS.replace("[acme/config]", &format!("[acme/config, {OTHER}]")),
+        ),
+        ..Setup::default()
+    })
+    .await;
+    let catalog = format!(
+        "version: 1\nstages:\n  staging: {{cluster: local}}\napplications:\n  - path: apps/{{application}}/{{stage}}\n    namespace: {}\n    images:\n      ghcr.io/globex/web: {{source: globex/web}}\n",
+        world.namespace("shop-staging")
+    );
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\n";
+    let files = [
+        ("windlass.yaml".to_string(), catalog),
+        ("apps/web/staging/web.yaml".to_string(), map.to_string()),
+    ];
+    world.forge.create_repository(OTHER, &files).unwrap();
+    let id = world.forge.install("globex", None).unwrap();
+    world.start();
+    world.settled().await;
+    world
+        .until("the other repository is read", async || {
+            let web = world.application("web.staging").await;
+            web["spec"]["repository"].as_str().map(drop)
+        })
+        .await;
+    let installation = |suspended: bool| {
+        let mut state = world.forge.state();
+        state.installation_mut(id).unwrap().suspended = suspended;
+    };
+    installation(true);
+    let token = world.windlass.events_token.clone();
+    let mut event = image_event("1.1.0");
+    let (status, body) = world.event(&event, Some(&token)).await.unwrap();
+    assert!([200, 202].contains(&status), "{status}: {body}");
+    event["image"] = json!("ghcr.io/globex/web");
+    event["source"] = json!("globex/web");
+    let (status, body) = world.event(&event, Some(&token)).await.unwrap();
+    assert_eq!(status, 503, "{body}");
+    let words = body["error"].as_str().unwrap();
+    assert!(words.ends_with("try again"), "{words}");
+    installation(false);
+    let (status, body) = world.event(&event, Some(&token)).await.unwrap();
+    assert_ne!(status, 503, "{body}");
 }

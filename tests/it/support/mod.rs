@@ -329,10 +329,22 @@ impl World {
 
     /// GitHub answers the next such requests of windlass by a status, without doing them.
     pub fn github_fails(&self, method: &'static str, path: &'static str, status: u16, times: u32) {
+        self.github_answers((method, path), status, None, times);
+    }
+
+    /// The same, with GitHub's words. `request`: method and path.
+    pub fn github_answers(
+        &self,
+        (method, path): (&'static str, &'static str),
+        status: u16,
+        words: Option<&'static str>,
+        times: u32,
+    ) {
         self.forge.state().faults.failures.push(Failure {
             method,
             path,
             status,
+            words,
             times,
         });
     }

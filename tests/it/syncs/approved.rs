@@ -157,3 +157,31 @@ async fn what_a_person_merged_goes_on_once_it_is_as_approved_again() {
     let live = world.config_map("production", "shop").await.unwrap();
     assert_eq!(live["data"]["greeting"], "hi");
 }
+
+/// Nobody but a person merges it, and windlass is down meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_merged_while_windlass_was_down_is_compared_too() {
+    let world = World::new().await;
+    let text = world.file(FILE).replace("hello", "hi");
+    let number = world.propose("bob", "hi", &[(FILE, Some(&text))]);
+    world.seen(number).await;
+    world.approve("mia", number);
+    world.gate_status(number, "success").await;
+    world.kill();
+    let merge = format!("pulls/{number}/merge");
+    world.as_user("ada", Method::PUT, &merge, json!({}));
+    let greets = |request: &Value| {
+        let greeting = &request["object"]["data"]["greeting"];
+        let patch = json!([{"op": "replace", "path": "/data/greeting", "value": "hey"}]);
+        Ok(if greeting == "hi" { patch } else { json!([]) })
+    };
+    let webhook = Webhook::start(greets).await;
+    let _installed = install(&world, "", "configmaps", &webhook).await;
+    world.start();
+    has(
+        &stopped(&world).await,
+        &["ConfigMap shop-production/shop would get .data.greeting \"hey\" instead of \"hi\""],
+    );
+    let live = world.config_map("production", "shop").await.unwrap();
+    assert_eq!(live["data"]["greeting"], "hello");
+}

@@ -39,6 +39,8 @@ pub struct Failure {
     /// (docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api). Others below 500: a
     /// refusal.
     pub status: u16,
+    /// The refusal's message, where another one matters.
+    pub words: Option<&'static str>,
     pub times: u32,
 }
 
@@ -52,6 +54,10 @@ impl Faults {
         };
         let failure = self.failures.iter_mut().find(meets)?;
         failure.times -= 1;
+        if let Some(words) = failure.words {
+            let reply = Reply::error(failure.status, words);
+            return Some(reply.with("x-accepted-github-permissions", "contents=write"));
+        }
         Some(match failure.status {
             403 => Reply::error(
                 403,

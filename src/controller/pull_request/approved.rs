@@ -1,0 +1,33 @@
+//! What a pull request was approved for, stored with the applications that it changes.
+
+use super::Observation;
+use crate::controller::{Result, Writer};
+use crate::domain::PullRequestKey;
+use crate::domain::approved::{self, ApprovedPlan};
+
+/// Stores what the pull request was approved for before anybody may merge it, so that the sync is
+/// compared with it.
+pub async fn record(ctx: &Writer, key: &PullRequestKey, observation: &Observation) -> Result<()> {
+    let Some(shown) = &observation.shown_preview else {
+        return Ok(());
+    };
+    for app in &shown.preview.applications {
+        let target = observation.base.target(&app.key);
+        if target.is_none_or(|target| !target.stage.is_reviewed()) {
+            continue;
+        }
+        // Without an object, it was never synced.
+        let Some(object) = ctx.store.application(&app.key).await? else {
+            continue;
+        };
+        let mut status = object.status.clone().unwrap_or_default();
+        let plan = ApprovedPlan::new(key.number, app.inputs.clone(), &app.plan);
+        if status.approved.contains(&plan) {
+            continue;
+        }
+        approved::keep(&mut status.approved, plan);
+        let store = ctx.to_store();
+        store.report_application(&object, status, ctx.now()).await?;
+    }
+    Ok(())
+}
