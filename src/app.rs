@@ -259,6 +259,7 @@ pub async fn reader(
         environment: Environment {
             clusters: Arc::new(clusters),
             projects: Some(settings.projects.clone()),
+            keys: settings.keys.clone(),
             previews_as: None,
             renderer: renderer(settings).await?,
             mask: settings.mask.clone(),

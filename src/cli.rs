@@ -109,7 +109,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Validate(args) => crate::plan::validate(&args),
         Command::Render(args) => render(args).await.map(nothing),
         Command::Operate(command) => return finish_with(crate::operate::operate(command).await),
-        Command::Rbac(args) => projects(args.projects.as_deref(), &args.config_repositories)
+        Command::Rbac(args) => projects(args.projects.as_deref(), &args.config_repositories, None)
             .and_then(|projects| crate::rbac::rbac(&projects, &args.namespace)),
         Command::Crd => Ok(crate::cluster::store::definitions()),
         Command::Schema => Ok(crate::reference::schema()),

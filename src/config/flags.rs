@@ -89,6 +89,11 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_PROJECTS", value_name = "FILE")]
     pub projects: Option<PathBuf>,
 
+    /// File with the age keys that decrypt the Secrets that SOPS encrypted in the repositories of
+    /// --config-repository; a project names its own by `sops.ageKeyFile`
+    #[arg(long, env = "WINDLASS_SOPS_AGE_KEY_FILE", value_name = "FILE")]
+    pub sops_age_key_file: Option<PathBuf>,
+
     /// The service account that previews impersonate, as namespace/name. It may read and dry-run,
     /// and an admission policy refuses its writes (deploy/rbac.yaml has both). Without it, previews
     /// use windlass's own rights

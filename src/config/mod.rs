@@ -18,6 +18,7 @@ use crate::domain::RepoName;
 use crate::domain::fence::{Project, Projects, ServiceAccount};
 use crate::domain::mask::Mask;
 use crate::domain::seal::Seal;
+use crate::domain::sops::{Keys, ProjectKeys};
 use crate::github::AppCredentials;
 use crate::notifications::Channels;
 use crate::outgoing::Outgoing;
@@ -47,6 +48,7 @@ pub struct Settings {
     pub kubeconfig: Option<PathBuf>,
     pub namespace: String,
     pub projects: Projects,
+    pub keys: ProjectKeys,
     pub preview_account: Option<ServiceAccount>,
     /// Name → kubeconfig and context.
     pub clusters: BTreeMap<String, (PathBuf, Option<String>)>,
@@ -93,7 +95,9 @@ impl ServeArgs {
                 given.private_key.display()
             )
         })?;
+        let projects = self.projects()?;
         Ok(Settings {
+            keys: keys(&projects)?,
             credentials: AppCredentials::new(given.app_id, &pem)
                 .with_context(|| format!("{}", given.private_key.display()))?,
             mask: Mask::new(&pem),
@@ -110,15 +114,10 @@ impl ServeArgs {
                 None => None,
             },
             kubeconfig: self.kubeconfig.clone(),
-            projects: self.projects()?,
+            projects,
             preview_account: self.preview_account.clone(),
             namespace: self.namespace.clone(),
-            clusters: self
-                .clusters
-                .iter()
-                .filter(|text| !text.is_empty())
-                .map(|text| cluster(text))
-                .collect::<anyhow::Result<_>>()?,
+            clusters: self.clusters()?,
             listen: self.listen,
             metrics_listen: self.metrics_listen,
             cache: self.cache.clone(),
@@ -143,6 +142,12 @@ impl ServeArgs {
             delivery_scan: Duration::from_secs(self.delivery_scan.max(1)),
             fetch_depth: self.fetch_depth,
         })
+    }
+
+    /// Name → kubeconfig and context.
+    fn clusters(&self) -> anyhow::Result<BTreeMap<String, (PathBuf, Option<String>)>> {
+        let given = self.clusters.iter().filter(|text| !text.is_empty());
+        given.map(|text| cluster(text)).collect()
     }
 
     fn required(&self) -> anyhow::Result<Required<'_>> {
@@ -218,7 +223,11 @@ impl ServeArgs {
     /// The projects of the settings, which must not meet.
     fn projects(&self) -> anyhow::Result<Projects> {
         let projects = Projects::new(
-            projects(self.projects.as_deref(), &self.config_repositories)?,
+            projects(
+                self.projects.as_deref(),
+                &self.config_repositories,
+                self.sops_age_key_file.as_deref(),
+            )?,
             &self.namespace,
         );
         if let Some((one, other)) = projects.overlap() {
@@ -232,10 +241,30 @@ impl ServeArgs {
     }
 }
 
-/// The projects of a file; config repositories that none of them names have one of their own.
+/// The age keys that the projects' files have.
+fn keys(projects: &Projects) -> anyhow::Result<ProjectKeys> {
+    let mut keys = ProjectKeys::default();
+    for project in projects.projects() {
+        if let Some(file) = &project.age_keys {
+            keys.of.insert(project.name.clone(), age_keys(file)?);
+        }
+    }
+    Ok(keys)
+}
+
+/// The age keys of a file.
+pub fn age_keys(file: &Path) -> anyhow::Result<Keys> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the age keys {}", file.display()))?;
+    Keys::parse(&text).with_context(|| file.display().to_string())
+}
+
+/// The projects of a file; config repositories that none of them names have one of their own, with
+/// these age keys.
 pub fn projects(
     file: Option<&Path>,
     config_repositories: &[RepoName],
+    age_keys: Option<&Path>,
 ) -> anyhow::Result<Vec<Project>> {
     let mut projects = match file {
         Some(file) => {
@@ -254,8 +283,15 @@ pub fn projects(
         .filter(|repo| !named.contains(repo))
         .cloned()
         .collect();
-    if !others.is_empty() {
-        projects.push(Project::of_one_team(others));
+    match (others.is_empty(), age_keys) {
+        (true, Some(_)) => bail!(
+            "--sops-age-key-file is for repositories of --config-repository, and the projects name all of them: write `sops: {{ ageKeyFile: FILE }}` into a project"
+        ),
+        (true, None) => {}
+        (false, age_keys) => projects.push(Project {
+            age_keys: age_keys.map(Path::to_path_buf),
+            ..Project::of_one_team(others)
+        }),
     }
     Ok(projects)
 }

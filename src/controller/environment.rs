@@ -14,9 +14,10 @@ use crate::cluster::Cluster;
 use crate::cluster::store::Served;
 use crate::controller::dry_run::AppScope;
 use crate::domain::catalog::{Destination, FILE, Reconciler, Target};
-use crate::domain::fence::{Fence, Projects, ServiceAccount};
+use crate::domain::fence::{Fence, Project, Projects, ServiceAccount};
 use crate::domain::manifest::Manifest;
 use crate::domain::mask::Mask;
+use crate::domain::sops::ProjectKeys;
 use crate::domain::{ApplicationKey, Invalid, RepoName};
 use crate::render::{Budget, Inputs, NotRendered, Release, Renderer};
 
@@ -59,6 +60,8 @@ pub struct Environment {
     /// What config repositories may do. None: everything, for `windlass plan` without the server's
     /// settings.
     pub projects: Option<Projects>,
+    /// What decrypts their Secrets.
+    pub keys: ProjectKeys,
     /// The preview account, whose rights it uses instead of windlass's.
     pub previews_as: Option<ServiceAccount>,
     pub renderer: Renderer,
@@ -140,6 +143,10 @@ impl Environment {
         }
     }
 
+    fn project(&self, repo: &RepoName, destination: &Destination) -> Option<&Project> {
+        self.projects.as_ref()?.of(repo, destination)
+    }
+
     /// What an application may touch.
     pub fn fence(&self, repo: &RepoName, destination: &Destination) -> Fence {
         self.projects.as_ref().map_or_else(
@@ -173,6 +180,7 @@ impl Environment {
             target,
             owner,
             renderer: &self.renderer,
+            keys: self.keys.of(self.project(&key.repo, &target.destination)),
             fence,
             in_base: true,
             adopts: false,

@@ -49,6 +49,7 @@ pub mod rollout;
 pub mod rules;
 pub mod schema;
 pub mod seal;
+pub mod sops;
 pub mod substitute;
 pub mod sync;
 pub mod uses;

@@ -1,7 +1,7 @@
 //! What a plan reads besides Git: the clusters, and windlass's own objects in them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -17,6 +17,7 @@ use crate::config::{self, program};
 use crate::controller::{APPLICATIONS_AT_ONCE, Configured, Environment};
 use crate::domain::fence::Projects;
 use crate::domain::mask::Mask;
+use crate::domain::sops::{Keys, ProjectKeys};
 use crate::domain::{Invalid, RepoName};
 use crate::git::Mirror;
 use crate::render::{Fetcher, Local, Programs, Renderer, Runner, Sources};
@@ -143,7 +144,7 @@ pub(super) async fn environment(
         .map_err(|_| anyhow::anyhow!("this system has no randomness"))?;
     let projects = match &args.projects {
         Some(file) => Some(Projects::new(
-            config::projects(Some(file), &[])?,
+            config::projects(Some(file), &[], None)?,
             &args.namespace,
         )),
         None => None,
@@ -157,10 +158,32 @@ pub(super) async fn environment(
         clusters: Arc::new(clusters),
         previews_as: None,
         projects,
+        keys: ProjectKeys {
+            others: own_keys()?,
+            ..ProjectKeys::default()
+        },
         renderer,
         mask: Mask::new(&key),
         applications: Arc::new(Semaphore::new(APPLICATIONS_AT_ONCE)),
     })
+}
+
+/// The age keys of the person, where `sops` finds them too
+/// (getsops/sops README, "Encrypting using age").
+fn own_keys() -> anyhow::Result<Keys> {
+    if let Ok(text) = std::env::var("SOPS_AGE_KEY") {
+        return Keys::parse(&text).context("SOPS_AGE_KEY");
+    }
+    if let Some(file) = std::env::var_os("SOPS_AGE_KEY_FILE") {
+        return config::age_keys(Path::new(&file));
+    }
+    let folder = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+    let folder = folder.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".config")));
+    let file = folder.map(|folder| folder.join("sops/age/keys.txt"));
+    match file.filter(|file| file.is_file()) {
+        Some(file) => config::age_keys(&file),
+        None => Ok(Keys::default()),
+    }
 }
 
 /// Sets the base's health rules for custom kinds.

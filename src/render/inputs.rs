@@ -135,7 +135,7 @@ fn check_readable(path: &str, content: &[u8]) -> Result<(), Invalid> {
     match text.contains("sops") && yaml::documents(&text).is_ok_and(|all| all.iter().any(is_sops)) {
         false => Ok(()),
         true => Err(Invalid(format!(
-            "{path} is encrypted with SOPS, which windlass does not decrypt: take secret values from a Secret in the cluster"
+            "{path} is encrypted with SOPS, which windlass does not decrypt for charts: take secret values from a Secret in the cluster"
         ))),
     }
 }

@@ -46,8 +46,8 @@ pub use listing::{applications, initialized};
 pub use markdown::{code, listed, quoted};
 pub use markers::{reply_of, sticky_body, sticky_of, tampered, tampered_of};
 pub use notes::{
-    FOREIGN_IDS, NEW_APPLICATION, declared_no_more, hands_over, leaves_git, looks_up, not_run,
-    repeated, stays, unruled,
+    FOREIGN_IDS, NEW_APPLICATION, declared_no_more, encrypted, hands_over, leaves_git, looks_up,
+    not_run, repeated, stays, unruled,
 };
 pub use preview::{Annotation, PreviewText, preview};
 pub use progress::{merged, progress, rollout};

@@ -2,6 +2,7 @@
 
 use super::markdown::{code, listed};
 use crate::domain::manifest::ResourceKey;
+use crate::domain::sops::Encrypted;
 
 pub const NEW_APPLICATION: &str = "This application is not on the base branch yet, so the preview assumes that none of its objects exist. After the merge windlass checks the cluster, and changes existing objects only after `/adopt`.";
 
@@ -40,6 +41,28 @@ pub fn looks_up(template: &str) -> String {
         code(template)
     )
 }
+
+/// Why an object that SOPS encrypted stays so, and what to do.
+pub fn encrypted(why: &Encrypted) -> String {
+    match why {
+        Encrypted::NoKey => "it is encrypted with SOPS, and this project has no age key: name the key's file by `sops.ageKeyFile` in the server's projects, or commit an object that a controller in the cluster turns into it (such as an ExternalSecret or a SealedSecret)".into(),
+        Encrypted::NotASecret => "it is encrypted with SOPS, and no Secret: windlass decrypts Secrets alone, since previews show everything else. Put the values into a Secret, and refer to it".into(),
+        Encrypted::OtherKeys(recipients) if recipients.is_empty() => {
+            "it is encrypted with SOPS for no age key: add the project's key to `.sops.yaml`, and run `sops updatekeys`".into()
+        }
+        Encrypted::OtherKeys(recipients) => format!(
+            "it is encrypted with SOPS for {}, and no age key of this project opens that: add the project's key to `.sops.yaml`, and run `sops updatekeys`",
+            recipients.iter().take(MOST_RECIPIENTS).map(|one| code(one)).collect::<Vec<_>>().join(", ")
+        ),
+        Encrypted::Changed(path) => format!(
+            "it is encrypted with SOPS, and {} cannot be decrypted: its text or its place was changed without sops. Take it back, and edit it by `sops edit`",
+            code(path)
+        ),
+    }
+}
+
+/// How many recipients of a file are listed.
+const MOST_RECIPIENTS: usize = 5;
 
 /// Keys that are repeated in a mapping, each with its place.
 pub fn repeated(keys: &[String]) -> String {

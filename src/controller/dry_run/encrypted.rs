@@ -1,19 +1,16 @@
-//! Objects that SOPS encrypted. windlass does not decrypt.
+//! Objects that SOPS encrypted, and that the project's keys do not open.
 
 use super::{AppScope, Prediction, Request};
 use crate::domain::plan::{Confidence, Side};
-
-const ENCRYPTED: &str = "it is encrypted with SOPS, which windlass does not decrypt: commit an object that a controller in the cluster turns into it (such as an ExternalSecret or a SealedSecret), or leave the stage to one that decrypts (`reconcile:` in windlass.yaml)";
+use crate::view;
 
 /// Refuses an encrypted object by itself, before the server names a field of SOPS. A reconciler of
 /// the stage may decrypt it: what it makes of it is not known.
 pub(super) fn encrypted(scope: &AppScope<'_>, request: &Request) -> Option<Prediction> {
-    if !request.manifest.is_encrypted() {
-        return None;
-    }
+    let why = scope.keys.decrypt(&mut request.manifest.clone()).err()?;
     let mut request = request.clone();
     if scope.applies() {
-        return Some(request.refused_unseen(ENCRYPTED));
+        return Some(request.refused_unseen(view::encrypted(&why)));
     }
     request.notes.unverified = Some("it is encrypted with SOPS: its values are not known".into());
     let mut object = request.manifest.value.clone();

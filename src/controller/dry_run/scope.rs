@@ -17,6 +17,7 @@ use crate::domain::fence::Fence;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::ownership::ManagedBy;
 use crate::domain::plan::{Comparison, Side};
+use crate::domain::sops::Keys;
 use crate::domain::substitute::Transforms;
 use crate::domain::{ApplicationKey, contracts};
 use crate::render::Renderer;
@@ -33,6 +34,8 @@ pub struct AppScope<'a> {
     pub owner: &'a str,
     /// Evaluates what a pull request adds.
     pub renderer: &'a Renderer,
+    /// What decrypts its Secrets.
+    pub keys: &'a Keys,
     /// Which objects it may manage.
     pub fence: Fence,
     /// Whether the base has the application. If only a pull request has it, live objects are not
@@ -260,6 +263,8 @@ pub async fn normalize_by(
     let mut settled = Settled::default();
     for manifest in manifests {
         let mut manifest = manifest.clone();
+        // What stays encrypted is refused later, with the reason.
+        let _ = scope.keys.decrypt(&mut manifest);
         let kind = scope
             .cluster
             .kind(&manifest.key.group, &manifest.version, &manifest.key.kind)

@@ -2,6 +2,7 @@
 //! use.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::pattern::{KindGrant, Pattern, any_matches};
@@ -32,6 +33,8 @@ pub struct Project {
     pub kinds: Vec<KindGrant>,
     /// The service account that a sync impersonates in each cluster.
     pub service_account: Option<ServiceAccount>,
+    /// The file of the age keys that decrypt its Secrets.
+    pub age_keys: Option<PathBuf>,
 }
 
 /// `namespace/name`.
@@ -87,14 +90,18 @@ impl Projects {
         self.projects.iter().any(|project| project.includes(repo))
     }
 
-    /// What an application of a repository may manage at its destination.
-    pub fn fence(&self, repo: &RepoName, destination: &Destination) -> Fence {
-        let fits = |project: &&Project| {
+    /// The project of an application.
+    pub fn of(&self, repo: &RepoName, destination: &Destination) -> Option<&Project> {
+        self.projects.iter().find(|project| {
             project.includes(repo)
                 && any_matches(&project.clusters, &destination.cluster)
                 && any_matches(&project.namespaces, &destination.namespace)
-        };
-        let project = self.projects.iter().find(fits).cloned();
+        })
+    }
+
+    /// What an application of a repository may manage at its destination.
+    pub fn fence(&self, repo: &RepoName, destination: &Destination) -> Fence {
+        let project = self.of(repo, destination).cloned();
         let own = project.as_ref().map(|project| project.name.as_str());
         let others = self
             .projects
@@ -127,6 +134,7 @@ impl Project {
             other_namespaces: vec![],
             kinds: vec![],
             service_account: None,
+            age_keys: None,
         }
     }
 

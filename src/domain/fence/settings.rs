@@ -1,6 +1,7 @@
 //! The file that `--projects` names: from raw settings to valid projects.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -39,6 +40,15 @@ struct RawProject {
     kinds: Vec<String>,
     #[serde(default, rename = "serviceAccount")]
     service_account: Option<String>,
+    #[serde(default)]
+    sops: RawSops,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawSops {
+    #[serde(rename = "ageKeyFile")]
+    age_key_file: Option<PathBuf>,
 }
 
 fn any() -> Vec<String> {
@@ -84,6 +94,7 @@ impl RawProject {
             other_namespaces: patterns("otherNamespaces", self.other_namespaces)?,
             kinds: self.kinds.into_iter().map(KindGrant).collect(),
             service_account: self.service_account.map(|text| text.parse()).transpose()?,
+            age_keys: self.sops.age_key_file,
             name,
         })
     }

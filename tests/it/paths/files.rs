@@ -62,7 +62,7 @@ sops: {mac: 'ENC[AES256_GCM,data:AAAA,iv:AAAA,tag:AAAA,type:str]', lastmodified:
     has(
         &text,
         &[
-            "it is encrypted with SOPS, which windlass does not decrypt",
+            "it is encrypted with SOPS, and this project has no age key",
             "(apps/lab/staging/keys.enc.yaml:1)",
             "+  a: '2'",
         ],

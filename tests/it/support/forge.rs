@@ -4,11 +4,41 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::Value;
 use windlass::sandbox::example::CONFIG;
-use windlass::sandbox::forge::state::Pull;
+use windlass::sandbox::forge::state::{Failure, Pull};
 
 use super::World;
 
 impl World {
+    /// GitHub answers the next such requests of windlass by a status, without doing them.
+    pub fn github_fails(&self, method: &'static str, path: &'static str, status: u16, times: u32) {
+        self.github_answers((method, path), status, None, times);
+    }
+
+    /// The same, with GitHub's words. `request`: method and path.
+    pub fn github_answers(
+        &self,
+        (method, path): (&'static str, &'static str),
+        status: u16,
+        words: Option<&'static str>,
+        times: u32,
+    ) {
+        self.forge.state().faults.failures.push(Failure {
+            method,
+            path,
+            status,
+            words,
+            times,
+        });
+    }
+
+    /// The requests that no failure of GitHub was met by yet.
+    pub fn github_failures_left(&self) -> Vec<String> {
+        let state = self.forge.state();
+        let left = state.faults.failures.iter().filter(|one| one.times > 0);
+        left.map(|one| format!("{} {}", one.method, one.path))
+            .collect()
+    }
+
     pub fn as_user(&self, login: &str, method: Method, path: &str, body: Value) -> Value {
         self.try_as_user(login, method, path, body)
             .expect("the forge does it")

@@ -31,7 +31,6 @@ use kube::Client;
 use serde_json::{Value, json};
 use windlass::sandbox::control_plane::ControlPlane;
 use windlass::sandbox::example::{self, CONFIG, Example};
-use windlass::sandbox::forge::state::Failure;
 use windlass::sandbox::forge::{Forge, Observer, Wire, WriteGate};
 use windlass::sandbox::installation::{
     Options, Windlass, install, install_definitions, install_preview_only,
@@ -325,36 +324,6 @@ impl World {
             writes: Some(gate.clone()),
         });
         self.proxy.gate(gate);
-    }
-
-    /// GitHub answers the next such requests of windlass by a status, without doing them.
-    pub fn github_fails(&self, method: &'static str, path: &'static str, status: u16, times: u32) {
-        self.github_answers((method, path), status, None, times);
-    }
-
-    /// The same, with GitHub's words. `request`: method and path.
-    pub fn github_answers(
-        &self,
-        (method, path): (&'static str, &'static str),
-        status: u16,
-        words: Option<&'static str>,
-        times: u32,
-    ) {
-        self.forge.state().faults.failures.push(Failure {
-            method,
-            path,
-            status,
-            words,
-            times,
-        });
-    }
-
-    /// The requests that no failure of GitHub was met by yet.
-    pub fn github_failures_left(&self) -> Vec<String> {
-        let state = self.forge.state();
-        let left = state.faults.failures.iter().filter(|one| one.times > 0);
-        left.map(|one| format!("{} {}", one.method, one.path))
-            .collect()
     }
 
     /// The requests of the App since the last call, by method and route.

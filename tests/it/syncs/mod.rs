@@ -13,6 +13,7 @@ mod activity;
 mod approved;
 mod decisions;
 mod discovered;
+mod encrypted;
 pub mod external;
 mod hooks;
 mod releases;

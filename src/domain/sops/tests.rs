@@ -1,0 +1,127 @@
+//! What sops 3.13.3 and age 1.2 encrypted, and changes of it.
+
+use serde_json::json;
+
+use super::*;
+
+const KEY: &str = include_str!("../../../tests/fixtures/sops/key.txt");
+const SECRET: &str = include_str!("../../../tests/fixtures/sops/secret.yaml");
+const FOR_OTHERS: &str = include_str!("../../../tests/fixtures/sops/for-others.yaml");
+const TYPES: &str = include_str!("../../../tests/fixtures/sops/types.yaml");
+
+fn keys() -> Keys {
+    Keys::parse(KEY).unwrap()
+}
+
+fn manifest(text: &str) -> Manifest {
+    Manifest::parse_all(text, "secret.yaml").unwrap().remove(0)
+}
+
+#[test]
+fn a_secret_is_decrypted_as_sops_does() {
+    let mut secret = manifest(SECRET);
+    keys().decrypt(&mut secret).unwrap();
+    assert_eq!(
+        secret.value,
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "database"}, "type": "Opaque",
+            "stringData": {"password": "correct horse: battery", "port": "5432", "empty": ""},
+            "data": {"token": "c3dvcmRmaXNo"},
+        })
+    );
+    assert!(!secret.is_encrypted());
+    // Once more changes nothing.
+    let before = secret.clone();
+    keys().decrypt(&mut secret).unwrap();
+    assert_eq!(secret, before);
+}
+
+#[test]
+fn each_type_comes_back() {
+    let mut types = manifest(TYPES);
+    keys().decrypt(&mut types).unwrap();
+    assert_eq!(
+        types.value["a"],
+        json!({"int": 42, "float": 1.5, "yes": true, "no": false, "list": ["one", {"two": "zwei"}], "text": "grüße"})
+    );
+}
+
+#[test]
+fn what_a_renderer_adds_does_not_matter_and_what_somebody_changes_does() {
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut secret = manifest(SECRET);
+        change(&mut secret.value);
+        keys().decrypt(&mut secret)
+    };
+    let labelled = |value: &mut Value| value["metadata"]["labels"] = json!({"a": "b"});
+    assert_eq!(changed(&labelled), Ok(()));
+    // A value at another's place.
+    let swapped =
+        |value: &mut Value| value["stringData"]["port"] = value["stringData"]["password"].clone();
+    assert_eq!(
+        changed(&swapped),
+        Err(Encrypted::Changed("stringData.port".into()))
+    );
+    let other_text = |value: &mut Value| {
+        let text = value["stringData"]["password"].as_str().unwrap();
+        value["stringData"]["password"] = text.replace("data:45Rx", "data:45Ry").into();
+    };
+    assert_eq!(
+        changed(&other_text),
+        Err(Encrypted::Changed("stringData.password".into()))
+    );
+    for broken in [
+        "ENC[AES256_GCM,]",
+        "ENC[AES256_GCM,data:,iv:,tag:,type:str]",
+    ] {
+        let place = |value: &mut Value| value["stringData"]["password"] = broken.into();
+        assert!(matches!(changed(&place), Err(Encrypted::Changed(_))));
+    }
+    let key = |value: &mut Value| {
+        let text = value["sops"]["age"][0]["enc"].as_str().unwrap();
+        value["sops"]["age"][0]["enc"] = text.replace("YWdl", "YWdm").into();
+    };
+    assert!(matches!(changed(&key), Err(Encrypted::OtherKeys(_))));
+}
+
+#[test]
+fn what_stays_encrypted_has_its_reason() {
+    assert_eq!(
+        Keys::default().decrypt(&mut manifest(SECRET)),
+        Err(Encrypted::NoKey)
+    );
+    let Err(Encrypted::OtherKeys(recipients)) = keys().decrypt(&mut manifest(FOR_OTHERS)) else {
+        panic!("it is for another key");
+    };
+    assert!(recipients[0].starts_with("age1nhat22"), "{recipients:?}");
+    let mut by_kms = manifest(FOR_OTHERS);
+    by_kms.value["sops"]["age"] = json!([]);
+    by_kms.value["sops"]["kms"] = json!([{"arn": "arn:aws:kms:…"}]);
+    let why = keys().decrypt(&mut by_kms);
+    assert_eq!(why, Err(Encrypted::OtherKeys(vec!["kms".into()])));
+    // Anybody could have its content shown otherwise.
+    let config = SECRET.replace("kind: Secret", "kind: ConfigMap");
+    let mut config = manifest(&config);
+    let before = config.clone();
+    assert_eq!(keys().decrypt(&mut config), Err(Encrypted::NotASecret));
+    assert_eq!(config, before);
+}
+
+#[test]
+fn a_file_of_keys_is_checked_without_being_shown() {
+    let two = format!("{KEY}\n\n# another\n{KEY}");
+    assert_eq!(format!("{:?}", Keys::parse(&two).unwrap()), "Keys(2)");
+    for (text, words) in [
+        ("", "there is no age key"),
+        ("# nothing\n", "there is no age key"),
+        (
+            "age1tavqwgq3l7arxj2afgkas3hvun5uyt3nq7m2na58er8q6jgfl42qt2h9mm",
+            "line 1 is not an age key",
+        ),
+        ("\nAGE-SECRET-KEY-1QQQQ", "line 2 is not an age key"),
+    ] {
+        let Invalid(why) = Keys::parse(text).unwrap_err();
+        assert!(why.contains(words), "{why}");
+        assert!(!why.contains("QQQQ"), "{why}");
+    }
+}
