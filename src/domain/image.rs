@@ -1,11 +1,13 @@
 //! Image references. An image's identity is its digest; a tag is a label.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::fieldset::FieldPath;
 use super::ids::text_type;
 use super::{CommitSha, Invalid, RepoName};
 
@@ -148,6 +150,22 @@ pub fn shortest(name: &str) -> &str {
         .unwrap_or(path)
 }
 
+/// The first reference to an image within a text, with where it stands.
+pub fn reference_in(text: &str, image: &str) -> Option<(Range<usize>, ImageRef)> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "._-/:@+".contains(c);
+    let mut start = 0;
+    for piece in text.split_inclusive(|c| !is_part(c)) {
+        let word = piece.trim_end_matches(|c| !is_part(c));
+        let reference = word.parse::<ImageRef>().ok();
+        let is_it = |reference: &ImageRef| same_image(&reference.name, image);
+        if let Some(reference) = reference.filter(is_it) {
+            return Some((start..start + word.len(), reference));
+        }
+        start += piece.len();
+    }
+    None
+}
+
 impl fmt::Display for ImageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
@@ -159,6 +177,15 @@ impl fmt::Display for ImageRef {
         }
         Ok(())
     }
+}
+
+/// A place that windlass.yaml names for an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPlace {
+    pub image: String,
+    /// The file's path in the application's directory.
+    pub file: String,
+    pub path: FieldPath,
 }
 
 /// An image proposed for a stage.

@@ -5,6 +5,7 @@ use super::source::Source;
 use crate::domain::Invalid;
 use crate::domain::catalog::{KUSTOMIZATIONS, RenderSource, is_manifest, is_own};
 use crate::domain::edit::{Files, Kind};
+use crate::domain::image::NamedPlace;
 use crate::git::EntryMode;
 
 /// The files of an application that an edit may change.
@@ -15,7 +16,22 @@ pub fn editable(tree: &Source<'_>, source: &RenderSource) -> Result<Files, Inval
         let entry = tree.listing().get(path);
         entry.is_none_or(|(mode, _)| mode != EntryMode::File)
     };
-    Ok(inputs.editable(is_link))
+    let mut files = inputs.editable(is_link);
+    for place in &source.named {
+        let place = NamedPlace {
+            file: format!("{}/{}", files.place, place.file),
+            ..place.clone()
+        };
+        if !files.own.contains_key(&place.file)
+            && !is_link(&place.file)
+            && let Some(content) = tree.content(&place.file)?
+            && let Ok(text) = String::from_utf8(content)
+        {
+            files.own.insert(place.file.clone(), (Kind::Named, text));
+        }
+        files.named.push(place);
+    }
+    Ok(files)
 }
 
 impl Inputs {

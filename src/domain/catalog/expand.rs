@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::images::RawImage;
 use super::order::dependencies;
-use super::raw::RawImage;
 use super::rule::{Match, Rule};
 use super::tree::Tree;
-use super::{Catalog, Destination, FILE, ImageRule, Objects, Stage, Target, invalid};
-use crate::domain::image;
+use super::{Catalog, Destination, FILE, Objects, Stage, Target, invalid};
 use crate::domain::manifest::is_label;
 use crate::domain::{Invalid, Name, RepoName, directories_of};
 
@@ -171,12 +170,7 @@ fn target(rule: &Rule, found: &Match<'_>, path: &str) -> Result<Target, Invalid>
             )));
         }
     }
-    let image = |(image, raw): &(String, RawImage)| {
-        Ok(ImageRule {
-            image: image::image_name(&fill(image))?,
-            source: fill(&raw.source).parse()?,
-        })
-    };
+    let image = |(image, raw): &(String, RawImage)| raw.rule(image, fill);
     Ok(Target {
         images: rule
             .images

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use super::build::Written;
 use super::calendar::Calendar;
 use super::health::HealthRule;
-use super::image::{self, ImageRef};
+use super::image::{self, ImageRef, NamedPlace};
 use super::manifest::{ResourceKey, is_label};
 use super::notification::Subscription;
 use super::ownership::FieldRules;
@@ -35,6 +35,7 @@ mod draft;
 mod expand;
 mod gates;
 mod helm;
+mod images;
 mod order;
 mod pattern;
 mod placeholders;
@@ -47,6 +48,7 @@ mod validate;
 pub use discover::Objects;
 pub use draft::{Contents, Draft, draft};
 pub use helm::HelmOptions;
+pub use images::ImageRule;
 pub use pattern::is_manifest;
 pub use policy::{PolicyChange, policy_changes};
 pub use raw::schema;
@@ -283,13 +285,6 @@ pub struct Declared {
     pub transforms: Transforms,
 }
 
-/// The repository whose CI may announce an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageRule {
-    pub image: String,
-    pub source: RepoName,
-}
-
 /// The paths that an application is rendered from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderSource {
@@ -301,6 +296,8 @@ pub struct RenderSource {
     pub written: Option<Written>,
     /// As of the [`Target`].
     pub exclude: Vec<String>,
+    /// Where images are set, by the files' paths in the directory.
+    pub named: Vec<NamedPlace>,
 }
 
 impl RenderSource {
@@ -338,6 +335,11 @@ impl Target {
             helm: self.helm.clone(),
             written: self.declared.as_ref().map(|by| by.written.clone()),
             exclude: self.exclude.clone(),
+            named: self
+                .images
+                .iter()
+                .flat_map(|rule| rule.at.clone())
+                .collect(),
         }
     }
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::discover::RawDiscovers;
 use super::helm::RawHelm;
+use super::images::RawImage;
 use super::placeholders::{guarded, unguarded};
 use super::{FILE, MergePolicy, RollbackPolicy, invalid};
 use crate::domain::notification::Moment;
@@ -260,14 +261,6 @@ pub(super) struct RawRule {
     pub(super) health_timeout: Option<String>,
 }
 
-/// An image that is promoted.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawImage {
-    /// The repository whose CI may announce the image, as `owner/name`.
-    pub(super) source: String,
-}
-
 /// The JSON schema of the file.
 pub fn schema() -> serde_json::Value {
     let settings = schemars::generate::SchemaSettings::draft07();
@@ -328,14 +321,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Ordered<T> {
 
 impl RawRule {
     pub(super) fn unguarded(self) -> Self {
-        let images = self.images.0.into_iter().map(|(image, raw)| {
-            (
-                unguarded(&image),
-                RawImage {
-                    source: unguarded(&raw.source),
-                },
-            )
-        });
+        let images = self
+            .images
+            .0
+            .into_iter()
+            .map(|(image, raw)| (unguarded(&image), raw.unguarded()));
         Self {
             path: unguarded(&self.path),
             namespace: unguarded(&self.namespace),

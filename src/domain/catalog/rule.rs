@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use super::images::RawImage;
 use super::pattern::{APPLICATION, Found, Pattern, STAGE, fill, names_in};
-use super::raw::RawImage;
 use super::tree::Tree;
 use super::{HelmOptions, Stage, invalid};
 use crate::domain::ownership::FieldRules;

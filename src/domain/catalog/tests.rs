@@ -52,7 +52,8 @@ fn directories_become_targets_by_the_first_rule_that_matches() {
         found[1].images,
         [ImageRule {
             image: "ghcr.io/acme/shop".into(),
-            source: "acme/shop".parse().unwrap()
+            source: "acme/shop".parse().unwrap(),
+            at: vec![],
         }]
     );
     assert_eq!(found[0].stage.name.as_str(), "staging");

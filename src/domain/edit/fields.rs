@@ -52,19 +52,22 @@ pub fn set_fields(
     Ok(used.then_some(out))
 }
 
-/// The steps to a field in a document. The last step may be a key that does not exist yet.
-fn steps_of(document: &Value, path: &FieldPath) -> Option<Steps> {
-    let mut at = document;
+/// The steps to a field in a document. The last step may be a key that does not exist yet. A key that
+/// contains dots is several fields of the path (see [`FieldPath::parse`]).
+pub(super) fn steps_of(document: &Value, path: &FieldPath) -> Option<Steps> {
+    let (mut at, mut rest) = (document, path.0.as_slice());
     let mut steps = Vec::new();
-    for (index, element) in path.0.iter().enumerate() {
+    while let Some((element, after)) = rest.split_first() {
+        rest = after;
         match element {
             Element::Field(name) => {
-                steps.push(Step::Key(name.clone()));
-                match at.get(name) {
-                    Some(below) => at = below,
-                    None if index + 1 == path.0.len()
-                        && at.as_object().is_some_and(|map| !map.is_empty()) => {}
-                    None => return None,
+                if let Some((key, below, used)) = key_in(at, name, after) {
+                    steps.push(Step::Key(key));
+                    (at, rest) = (below, &after[used..]);
+                } else if after.is_empty() && at.as_object().is_some_and(|map| !map.is_empty()) {
+                    steps.push(Step::Key(name.clone()));
+                } else {
+                    return None;
                 }
             }
             other => {
@@ -75,4 +78,23 @@ fn steps_of(document: &Value, path: &FieldPath) -> Option<Steps> {
         }
     }
     Some(steps)
+}
+
+/// The key of a mapping that a field of a path names, perhaps with fields after it; its value, and how
+/// many of those it has.
+fn key_in<'a>(map: &'a Value, name: &str, after: &[Element]) -> Option<(String, &'a Value, usize)> {
+    let mut key = name.to_string();
+    if let Some(value) = map.get(&key) {
+        return Some((key, value, 0));
+    }
+    for (index, element) in after.iter().enumerate() {
+        let Element::Field(part) = element else {
+            return None;
+        };
+        key = format!("{key}.{part}");
+        if let Some(value) = map.get(&key) {
+            return Some((key, value, index + 1));
+        }
+    }
+    None
 }

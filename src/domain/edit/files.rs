@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use super::document::single;
 use super::image::{Form, Place, bare, places_in, set_where};
 use super::insert::{add_entry, add_value};
-use super::{EditError, FileEdit, Step};
-use crate::domain::image::{Candidate, Digest};
+use super::{EditError, FileEdit, Step, named};
+use crate::domain::fieldset::FieldPath;
+use crate::domain::image::{Candidate, Digest, NamedPlace, same_image};
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,8 @@ pub enum Kind {
     Manifests,
     /// Of a chart.
     Values,
+    /// Something else, which windlass.yaml names.
+    Named,
 }
 
 /// A file: what it is, and its text.
@@ -35,12 +38,39 @@ pub struct Files {
     pub last_values: Option<String>,
     /// What it reads elsewhere.
     pub elsewhere: BTreeMap<String, File>,
+    /// Where windlass.yaml says that images are set, by the paths of own files.
+    pub named: Vec<NamedPlace>,
 }
 
 impl Files {
     /// The digest at each place where the image is set; None: a place without one. If the files
     /// cannot all be read, false.
     pub fn digests(&self, image: &str) -> (Vec<Option<Digest>>, bool) {
+        let (mut all, readable) = self.found_digests(image);
+        for (path, paths) in self.named_for(image) {
+            match self.own.get(path) {
+                Some((_, text)) => all.extend(named::digests(text, &paths, image)),
+                None => all.push(None),
+            }
+        }
+        (all, readable)
+    }
+
+    /// The named places of an image, by file.
+    fn named_for(&self, image: &str) -> BTreeMap<&str, Vec<&FieldPath>> {
+        let mut files: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let of_image = |place: &&NamedPlace| same_image(&place.image, image);
+        for place in self.named.iter().filter(of_image) {
+            files
+                .entry(place.file.as_str())
+                .or_default()
+                .push(&place.path);
+        }
+        files
+    }
+
+    /// The digests at the places that are found without being named.
+    fn found_digests(&self, image: &str) -> (Vec<Option<Digest>>, bool) {
         let (own, readable) = digests(&self.own, image);
         if !own.is_empty() {
             return (own, readable);
@@ -74,6 +104,36 @@ impl Files {
 
     /// Sets a candidate's image; an error leaves everything as it was.
     pub fn set(&mut self, candidate: &Candidate) -> Result<(), EditError> {
+        let mut set = self.clone();
+        let is_named = set.set_named(candidate)?;
+        if !set.set_found(candidate)? && !is_named {
+            return Err(self.nowhere(&candidate.image));
+        }
+        *self = set;
+        Ok(())
+    }
+
+    /// Sets the places that windlass.yaml names; whether there are any.
+    fn set_named(&mut self, candidate: &Candidate) -> Result<bool, EditError> {
+        let mut edited = BTreeMap::new();
+        for (path, paths) in self.named_for(&candidate.image) {
+            let Some((kind, text)) = self.own.get(path) else {
+                return Err(EditError(format!(
+                    "windlass.yaml names {path} for `{}`, and there is no such file",
+                    candidate.image
+                )));
+            };
+            let set = named::set(text, &paths, candidate);
+            let set = set.map_err(|EditError(why)| EditError(format!("{path}: {why}")))?;
+            edited.insert(path.to_string(), (*kind, set));
+        }
+        let is_named = !edited.is_empty();
+        self.own.extend(edited);
+        Ok(is_named)
+    }
+
+    /// Sets the places that are found without being named; whether there are any.
+    fn set_found(&mut self, candidate: &Candidate) -> Result<bool, EditError> {
         let mut edited = BTreeMap::new();
         // What a kustomization's entry overrides stays as it is.
         let has_entry = has_entry(&self.own, &candidate.image);
@@ -88,11 +148,9 @@ impl Files {
         if edited.is_empty() {
             edited.extend(self.override_elsewhere(candidate)?);
         }
-        if edited.is_empty() {
-            return Err(self.nowhere(&candidate.image));
-        }
+        let is_found = !edited.is_empty();
         self.own.extend(edited);
-        Ok(())
+        Ok(is_found)
     }
 
     /// An own entry for an image that something elsewhere sets. None: nothing does.

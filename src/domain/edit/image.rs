@@ -173,6 +173,7 @@ fn places(document: &Value, kind: Kind, image: &str) -> Vec<Place> {
         }
         Kind::Manifests => manifest_fields(document, image, &mut Vec::new(), &mut found),
         Kind::Values => values(document, image, &mut Vec::new(), &mut found),
+        Kind::Named => {}
     }
     found
 }

@@ -7,7 +7,7 @@
 //! keys) fail this check and are refused with a message.
 //!
 //! Rooms: `files` (all files of an application), `image` (where one sets an
-//! image), `insert` (what is not there yet), `fields` (fields of one object),
+//! image), `named` (where windlass.yaml says that one is set), `insert` (what is not there yet), `fields` (fields of one object),
 //! `splice` (one scalar in a text), `document` (the documents of a file),
 //! `proof` (whether only images moved).
 
@@ -21,6 +21,7 @@ mod fields;
 mod files;
 mod image;
 mod insert;
+mod named;
 mod proof;
 mod splice;
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::domain::hook::Hook;
-use crate::domain::image::{Candidate, ImageRef, same_image};
+use crate::domain::image::{Candidate, ImageRef, reference_in, same_image};
 use crate::domain::manifest::{Manifest, ResourceKey};
 
 /// Why an edit is not only the move of these images; in words for its author.
@@ -153,9 +153,25 @@ impl<'a> Moves<'a> {
                 Some(digest) => digest == candidate.digest,
                 None => read.tag.as_ref() == Some(&candidate.tag),
             };
+            // A reference within a text, as an argument has it.
+            let within = |text: &str| {
+                let (range, reference) = reference_in(text, &candidate.image)?;
+                let around = (
+                    text[..range.start].to_string(),
+                    text[range.end..].to_string(),
+                );
+                Some((around, reference))
+            };
+            let moves_within =
+                within(old)
+                    .zip(within(new))
+                    .is_some_and(|((around_old, _), (around_new, now))| {
+                        around_old == around_new && is_ours(now)
+                    });
             let forms = forms(candidate);
             let becomes = |known: &String| forms.iter().any(|form| old.replace(known, form) == new);
-            read(old).is_some() && read(new).is_some_and(is_ours)
+            moves_within
+                || read(old).is_some() && read(new).is_some_and(is_ours)
                 || forms.iter().any(|form| form == new)
                 || tags.iter().any(becomes)
         })

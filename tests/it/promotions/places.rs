@@ -136,3 +136,61 @@ spec:
     let state = promotion(&world, "front.staging").await["status"]["state"].clone();
     assert_eq!(state, json!("Failed"));
 }
+
+/// A worker's image in an argument, and its tag in a setting: where nobody would look for an image.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_set_where_the_catalog_names_it() {
+    let world = World::asleep(Setup::default()).await;
+    let catalog = world.file("windlass.yaml");
+    let named = "      ghcr.io/acme/worker:
+        source: acme/shop
+        at:
+          - { file: config.yaml, path: '.data.args' }
+          - { file: config.yaml, path: .data.worker.tag }
+          - { file: config.yaml, path: .data.digest }
+          - { file: missing.yaml, path: .a }
+";
+    let (before, after) =
+        catalog.split_at(catalog.find("      ghcr.io/acme/{application}").unwrap());
+    let catalog = format!("{before}{named}{after}");
+    push(&world, "A worker", "windlass.yaml", &catalog);
+    let file = "apps/shop/staging/config.yaml";
+    let text = format!(
+        "{}  args: --verbose --image=ghcr.io/acme/worker:1.0.0 --keep # of the worker\n  worker.tag: '1.0.0'\n  digest: sha256:{}\n",
+        world.file(file),
+        "a".repeat(64)
+    );
+    push(&world, "A worker's settings", file, &text);
+    world.start();
+    world.settled().await;
+    let image = event("ghcr.io/acme/worker", "1.1.0", &digest_of("1.1.0"));
+    let (status, body) = announce(&world, &image).await;
+    assert_eq!(status, 409, "{body}");
+    has(
+        told(&body, "shop")["message"].as_str().unwrap(),
+        &[
+            "windlass.yaml names apps/shop/staging/missing.yaml for `ghcr.io/acme/worker`, and there is no such file",
+        ],
+    );
+    let catalog = catalog.replace("          - { file: missing.yaml, path: .a }\n", "");
+    push(&world, "No such file", "windlass.yaml", &catalog);
+    let (status, body) = announce(&world, &image).await;
+    assert_eq!(status, 200, "{body}");
+    let number = world.pull_request("staging").await;
+    let merged = world.merged(number).await;
+    world.sync_status(&merged, "success").await;
+    insta::assert_snapshot!(world.file(file), @r"
+    apiVersion: v1
+    kind: ConfigMap
+    metadata:
+      name: shop
+    data:
+      stage: staging
+      greeting: hello
+      args: --verbose --image=ghcr.io/acme/worker:1.1.0@sha256:5656565656565656565656565656565656565656565656565656565656565656 --keep # of the worker
+      worker.tag: '1.1.0'
+      digest: sha256:5656565656565656565656565656565656565656565656565656565656565656
+    ");
+    let live = world.config_map("staging", "shop").await.unwrap();
+    assert_eq!(live["data"]["worker.tag"], "1.1.0");
+}

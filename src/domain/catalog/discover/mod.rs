@@ -11,18 +11,17 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::images::RawImage;
 use super::pattern::{APPLICATION, Found, Pattern, STAGE, fill};
-use super::raw::RawImage;
 use super::rule::name_of;
 use super::{
-    Catalog, Declared, Destination, FILE, HEALTH_TIMEOUT, ImageRule, Named, Reconciler, Stage,
-    Target,
+    Catalog, Declared, Destination, FILE, HEALTH_TIMEOUT, Named, Reconciler, Stage, Target,
 };
 use crate::domain::build::{Build, Place, Written, argocd, flux};
 use crate::domain::manifest::is_label;
 use crate::domain::ownership::FieldRules;
 use crate::domain::sync::DriftMode;
-use crate::domain::{Invalid, Name, RepoName, directories_of, image, wildcard};
+use crate::domain::{Invalid, Name, RepoName, directories_of, wildcard};
 
 mod made;
 mod objects;
@@ -197,12 +196,7 @@ impl Discover {
         }
         found.insert(APPLICATION.into(), application.to_string());
         found.insert(STAGE.into(), stage.name.to_string());
-        let image = |(image, raw): &(String, RawImage)| {
-            Ok(ImageRule {
-                image: image::image_name(&fill(image, &found))?,
-                source: fill(&raw.source, &found).parse()?,
-            })
-        };
+        let image = |(image, raw): &(String, RawImage)| raw.rule(image, |text| fill(text, &found));
         let path = match build.as_ref().map(|build| &build.place) {
             Some(Place::Directory(directory)) => directory.clone(),
             _ => written.file.clone(),

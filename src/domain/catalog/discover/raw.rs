@@ -4,9 +4,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 
+use super::super::images::RawImage;
 use super::super::pattern::{Pattern, STAGE};
 use super::super::placeholders::unguarded;
-use super::super::raw::{Ordered, RawImage};
+use super::super::raw::Ordered;
 use super::super::{Stage, invalid};
 use super::{By, Discover};
 use crate::domain::{Invalid, Name};
@@ -127,10 +128,11 @@ impl RawDiscover {
                 "`discover`: `stage: {stage}` is none of the stages"
             )));
         }
-        let images = self.images.0.into_iter().map(|(image, raw)| {
-            let source = unguarded(&raw.source);
-            (unguarded(&image), RawImage { source })
-        });
+        let images = self
+            .images
+            .0
+            .into_iter()
+            .map(|(image, raw)| (unguarded(&image), raw.unguarded()));
         Ok(Discover {
             by: self.by,
             under,
