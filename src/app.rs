@@ -21,10 +21,11 @@ use crate::config::Settings;
 use crate::controller::activity::{self, Activities};
 use crate::controller::heads::Heads;
 use crate::controller::{
-    APPLICATIONS_AT_ONCE, Caches, Environment, Kind, Queue, Reader, Requeue, Writer, application,
+    APPLICATIONS_AT_ONCE, Caches, Environment, Queue, Reader, Requeue, Writer, application,
     base_branch, commit, notify, promotion, pull_request,
 };
 use crate::domain::permit::WritePermit;
+use crate::events::{Oidc, Senders, issuer_of};
 use crate::git::Mirrors;
 use crate::github::GitHub;
 use crate::http::{Server, listener, router};
@@ -33,6 +34,24 @@ use crate::registry::Registry;
 use crate::render::{Fetcher, Local, Programs, Renderer, Runner, Sources};
 use crate::telemetry::Metrics;
 use crate::{controller, http, outgoing};
+
+mod sources;
+
+use sources::sources;
+
+/// Whose image events are taken; None with `--preview-only`.
+fn senders(settings: &Settings) -> anyhow::Result<Option<Senders>> {
+    let oidc = settings.events_audience.as_ref().map(|audience| {
+        let issuer = settings.events_issuer.clone();
+        let issuer = issuer.unwrap_or_else(|| issuer_of(&settings.api_url));
+        Oidc::new(&issuer, audience, &settings.outgoing)
+    });
+    let senders = Senders {
+        token: settings.events_token.clone(),
+        oidc: oidc.transpose()?,
+    };
+    Ok((senders.token.is_some() || senders.oidc.is_some()).then_some(senders))
+}
 
 /// Serves until `stop`: answers health checks at once, and reconciles while it holds the Lease.
 pub async fn run(
@@ -62,7 +81,7 @@ pub async fn run(
         ctx: OnceLock::new(),
         metrics: metrics.clone(),
         webhook_secrets: settings.webhook_secrets.clone(),
-        events_token: settings.events_token.clone(),
+        senders: senders(&settings)?,
         bodies: listener::Bodies::default(),
         events: listener::Bodies::default(),
     });
@@ -282,102 +301,6 @@ pub async fn reader(
         seal: settings.seal.clone(),
         preview_only: settings.preview_only,
     })
-}
-
-/// The sources of keys besides watches and webhooks: a resync now and from time to time, and failed
-/// deliveries.
-async fn sources(ctx: &Arc<Writer>, server: &Server, settings: &Settings, started: Timestamp) {
-    // The repositories are known before any webhook is processed.
-    let mut pause = Duration::from_secs(2);
-    let read = async || {
-        ctx.pin_repositories().await?;
-        ctx.resync().await
-    };
-    while let Err(error) = read().await {
-        pause = match error.kind() {
-            Kind::RateLimited(until) => until_then(until).max(pause),
-            _ => (pause * 2).min(LONGEST_PAUSE),
-        };
-        tracing::warn!(%error, ?pause, "cannot read GitHub yet");
-        tokio::time::sleep(pause).await;
-    }
-    if let Err(error) = ctx.adopt_names().await {
-        tracing::warn!(%error, "the objects of renamed repositories keep their old names");
-    }
-    ctx.read_bases().await;
-    let _ = server.ctx.set(ctx.clone());
-    tracing::info!(listen = %settings.listen, identity = settings.identity, "ready");
-    if settings.webhook_secrets.is_empty() {
-        resyncs(ctx, settings.resync.min(POLL_EVERY)).await;
-        return;
-    }
-    tokio::join!(
-        resyncs(ctx, settings.resync),
-        failed_deliveries(ctx, settings.delivery_scan, started),
-    );
-}
-
-/// How often GitHub is asked for changes where it sends no webhooks.
-const POLL_EVERY: Duration = Duration::from_secs(30);
-
-/// The longest pause between two attempts to read the repositories at start.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// How many comparisons with GitHub's lists pass between two full resyncs.
-const COMPARISONS: u32 = 6;
-
-fn until_then(until: Timestamp) -> Duration {
-    Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default()
-}
-
-/// Compares with GitHub's lists from time to time, and now and then lists the repositories again;
-/// at once, if their names changed.
-async fn resyncs(ctx: &Arc<Writer>, every: Duration) {
-    let mut comparisons = 0;
-    loop {
-        let listed_again = async {
-            match ctx.github.lists_again_at() {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        let changed = tokio::select! {
-            () = ctx.github.repositories_changed.notified() => true,
-            () = listed_again => {
-                ctx.list_again().await;
-                continue;
-            }
-            () = tokio::time::sleep(every) => false,
-        };
-        comparisons += 1;
-        if !changed && comparisons < COMPARISONS {
-            ctx.compare_all();
-            continue;
-        }
-        comparisons = 0;
-        if let Err(error) = ctx.resync().await {
-            tracing::warn!(%error, "a resync failed");
-            // The next one reads everything as well.
-            comparisons = COMPARISONS;
-        }
-    }
-}
-
-/// Reads the deliveries that failed from GitHub's delivery log.
-async fn failed_deliveries(ctx: &Arc<Writer>, every: Duration, started: Timestamp) {
-    // Those as well that failed while nobody ran: a merge queue asks only once.
-    let mut since = started - jiff::SignedDuration::from_hours(1);
-    loop {
-        tokio::time::sleep(every).await;
-        let now = Timestamp::now();
-        match ctx.github.failed_deliveries(since).await {
-            Ok(found) => {
-                found.into_iter().for_each(|hint| ctx.process_hint(hint));
-                since = now - jiff::SignedDuration::from_secs(60);
-            }
-            Err(error) => tracing::warn!(%error, "the delivery log could not be read"),
-        }
-    }
 }
 
 /// One loop: reconciles the keys of its queue, until `stop`.

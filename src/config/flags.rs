@@ -53,6 +53,15 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_EVENTS_TOKEN_FILE", value_name = "FILE")]
     pub events_token_file: Option<PathBuf>,
 
+    /// The address of this server, such as https://windlass.example.com: CI on GitHub announces
+    /// images with GitHub's OIDC tokens for this audience, without a shared secret
+    #[arg(long, env = "WINDLASS_EVENTS_AUDIENCE", value_name = "URL")]
+    pub events_audience: Option<String>,
+
+    /// Who signs those tokens (default: the GitHub of --github-api-url)
+    #[arg(long, env = "WINDLASS_EVENTS_ISSUER", value_name = "URL")]
+    pub events_issuer: Option<String>,
+
     /// Kubeconfig of the cluster that stores windlass's objects (default: the service account of
     /// its pod)
     #[arg(long, env = "WINDLASS_KUBECONFIG", value_name = "FILE")]

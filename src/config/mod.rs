@@ -45,6 +45,10 @@ pub struct Settings {
     pub webhook_secrets: Vec<SecretString>,
     /// None: no image events are taken.
     pub events_token: Option<SecretString>,
+    /// Whom GitHub's tokens of CI have to be for; None: none are taken.
+    pub events_audience: Option<String>,
+    /// Who signs them, if not the GitHub of the API.
+    pub events_issuer: Option<String>,
     pub kubeconfig: Option<PathBuf>,
     pub namespace: String,
     pub projects: Projects,
@@ -113,6 +117,8 @@ impl ServeArgs {
                 Some(file) => Some(secrets(file)?.remove(0)),
                 None => None,
             },
+            events_audience: self.audience(),
+            events_issuer: self.events_issuer.clone(),
             kubeconfig: self.kubeconfig.clone(),
             projects,
             preview_account: self.preview_account.clone(),
@@ -142,6 +148,13 @@ impl ServeArgs {
             delivery_scan: Duration::from_secs(self.delivery_scan.max(1)),
             fetch_depth: self.fetch_depth,
         })
+    }
+
+    /// Whom GitHub's tokens of CI have to be for.
+    fn audience(&self) -> Option<String> {
+        let given = self.events_audience.as_ref().filter(|_| !self.preview_only);
+        let given = given.map(|text| text.trim_end_matches('/').to_string());
+        given.filter(|text| !text.is_empty())
     }
 
     /// Name → kubeconfig and context.
@@ -176,10 +189,10 @@ impl ServeArgs {
             "a file with the webhook secret that the App was registered with",
         );
         need(
-            self.events_token_file.is_some() || self.preview_only,
+            self.events_token_file.is_some() || self.audience().is_some() || self.preview_only,
             "events-token-file",
             "WINDLASS_EVENTS_TOKEN_FILE",
-            "a file with a random token that CI sends, e.g. from `openssl rand -hex 32`",
+            "a file with a random token that CI sends, e.g. from `openssl rand -hex 32`; or --events-audience, if all of CI is on GitHub",
         );
         need(
             !self.config_repositories.is_empty() || self.projects.is_some(),

@@ -9,7 +9,6 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -21,7 +20,7 @@ use crate::controller::queue::Outcome;
 use crate::controller::{Base, Error, Event, Writer};
 use crate::domain::image::Candidate;
 use crate::domain::{ApplicationKey, Name};
-use crate::events::{Refusal, Sender, Verified};
+use crate::events::{Refusal, Sender, Senders, Verified};
 
 /// An image event is a few hundred bytes.
 const MOST_EVENT: usize = 64 << 10;
@@ -33,13 +32,21 @@ const PATIENCE: Duration = Duration::from_secs(25);
 const PREVIEW_ONLY: &str =
     "this windlass only previews pull requests (--preview-only): it takes no image events";
 
-fn sender(token: &SecretString, headers: &HeaderMap) -> Result<Sender, Refusal> {
-    Sender::verify(
-        token,
-        headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok()),
-    )
+async fn sender(senders: &Senders, headers: &HeaderMap) -> Result<Sender, Refusal> {
+    let given = headers.get(header::AUTHORIZATION);
+    senders
+        .verify(given.and_then(|value| value.to_str().ok()))
+        .await
+}
+
+/// The answer to a sender that was not verified.
+fn unverified(server: &Server, why: &Refusal) -> Response {
+    server.metrics.refused();
+    let status = match why {
+        Refusal::NoKeys(_) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    refusal(status, why)
 }
 
 pub async fn image_event(
@@ -47,22 +54,20 @@ pub async fn image_event(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let Some(token) = &server.events_token else {
+    let Some(senders) = &server.senders else {
         return refusal(StatusCode::NOT_FOUND, PREVIEW_ONLY);
     };
-    let sender = match sender(token, &headers) {
+    let sender = match sender(senders, &headers).await {
         Ok(sender) => sender,
-        Err(why) => {
-            server.metrics.refused();
-            return refusal(StatusCode::UNAUTHORIZED, why);
-        }
+        Err(why) => return unverified(&server, &why),
     };
     let body = match server.events.read(body, MOST_EVENT).await {
         Ok(body) => body,
         Err(why) => return not_taken(&server, why),
     };
-    let verified = match sender.event(&body.bytes) {
+    let verified = match senders.event(&sender, &body.bytes) {
         Ok(verified) => verified,
+        Err(why @ Refusal::Replayed) => return unverified(&server, &why),
         Err(why) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, why),
     };
     let Some(ctx) = server.ctx.get() else {
@@ -168,7 +173,10 @@ async fn offer(
     let configured = base.configured();
     for target in configured.iter().flat_map(|configured| &configured.targets) {
         let key = target.key(&base.repo.name);
-        let authorised = match verified.authorise(target) {
+        let authorised = match verified.authorise(target, |repo| {
+            let known = ctx.github.repository(repo);
+            known.ok().map(|known| known.id)
+        }) {
             None => continue,
             // Later stages are proposed once the earlier ones are healthy with it.
             Some(_) if !target.stage.after.is_empty() => {
@@ -324,12 +332,13 @@ pub async fn promotion(
     headers: HeaderMap,
     Path((application, stage)): Path<(String, String)>,
 ) -> Response {
-    let Some(token) = &server.events_token else {
+    let Some(senders) = &server.senders else {
         return refusal(StatusCode::NOT_FOUND, PREVIEW_ONLY);
     };
-    if let Err(why) = sender(token, &headers) {
-        return refusal(StatusCode::UNAUTHORIZED, why);
-    }
+    let sender = match sender(senders, &headers).await {
+        Ok(sender) => sender,
+        Err(why) => return unverified(&server, &why),
+    };
     let (Ok(application), Ok(stage)) = (application.parse::<Name>(), stage.parse::<Name>()) else {
         return refusal(StatusCode::NOT_FOUND, "no such promotion");
     };
@@ -345,11 +354,10 @@ pub async fn promotion(
         );
     };
     let bases = ctx.bases();
-    let Some(key) = bases
-        .iter()
-        .map(key)
-        .find(|key| bases.iter().any(|base| base.target(key).is_some()))
-    else {
+    let Some(key) = bases.iter().map(key).find(|key| {
+        let target = bases.iter().find_map(|base| base.target(key));
+        target.is_some_and(|target| sender.may_follow(target))
+    }) else {
         return refusal(StatusCode::NOT_FOUND, "no such promotion");
     };
     match settled(ctx, &key, None).await {

@@ -21,6 +21,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::controller::Writer;
+use crate::events::Senders;
 use crate::telemetry::Metrics;
 use listener::{Bodies, NotTaken};
 
@@ -31,7 +32,7 @@ pub struct Server {
     pub metrics: Arc<Metrics>,
     pub webhook_secrets: Vec<SecretString>,
     /// None: no image events are taken.
-    pub events_token: Option<SecretString>,
+    pub senders: Option<Senders>,
     pub bodies: Bodies,
     /// The budget of senders that hold the events token.
     pub events: Bodies,

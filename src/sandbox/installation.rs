@@ -306,6 +306,10 @@ fn settings(
         ("--github-webhook-secret-file", file("webhook-secret")),
         ("--github-api-url", forge.api_url()),
         ("--events-token-file", file("events-token")),
+        (
+            "--events-audience",
+            format!("http://127.0.0.1:{}", options.port),
+        ),
         ("--kubeconfig", options.kubeconfig.display().to_string()),
         ("--namespace", options.namespace.into()),
         ("--projects", file("projects.yaml")),

@@ -125,7 +125,20 @@ async fn a_pull_request_has_one_comment_by_the_action() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_is_announced_in_one_step() {
     let world = World::new().await;
+    // `signed`: no token is given, and GitHub gives the job one.
     let announce = |tag: &str, token: &str| {
+        let request = format!(
+            "{}/_services/pipelines/token?api-version=2.0",
+            world.forge.url()
+        );
+        let of_job = match token {
+            "signed" => vec![
+                ("ACTIONS_ID_TOKEN_REQUEST_URL", request.as_str()),
+                ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "acme/shop"),
+            ],
+            _ => vec![],
+        };
+        let token = if token == "signed" { "" } else { token };
         let event = crate::support::image_event(tag);
         let field = |name: &str| event[name].as_str().unwrap().to_string();
         let script = concat!(
@@ -135,6 +148,7 @@ async fn an_image_is_announced_in_one_step() {
         let said = Command::new("sh")
             .arg(script)
             .env("INPUT_URL", &world.windlass.url)
+            .envs(of_job)
             .env("INPUT_TOKEN", token)
             .env("INPUT_IMAGE", field("image"))
             .env("INPUT_DIGEST", field("digest"))
@@ -148,6 +162,16 @@ async fn an_image_is_announced_in_one_step() {
         (printed.concat(), said.status.code().unwrap())
     };
     let token = &world.windlass.events_token;
+    // Without a token, the job's own is used: GitHub has to give it one.
+    let (said, code) = announce("1.1.0", "");
+    assert_eq!(code, 2, "{said}");
+    has(
+        &said,
+        &["add `permissions: { id-token: write }` to the job"],
+    );
+    let (said, code) = announce("1.1.0", "signed");
+    assert_eq!(code, 0, "{said}");
+    has(&said, &["::add-mask::eyJ"]);
     let (said, code) = announce("1.1.0", token);
     assert_eq!(code, 0, "{said}");
     world.pull_request("staging").await;

@@ -52,7 +52,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("render", &["domain", "git", "outgoing", "render"]),
     ("github", &["domain", "github", "outgoing"]),
     ("cluster", &["domain", "cluster"]),
-    ("events", &["domain", "events"]),
+    ("events", &["domain", "outgoing", "events"]),
     ("registry", &["domain", "registry", "outgoing"]),
     ("notifications", &["domain", "notifications", "outgoing"]),
     ("view", &["domain", "view"]),

@@ -34,7 +34,7 @@ fail() {
 }
 
 check() {
-  for input in url token image digest tag commit source; do
+  for input in url image digest tag commit source; do
     name=INPUT_$(printf %s "$input" | tr '[:lower:]' '[:upper:]')
     eval "value=\${$name:-}"
     # shellcheck disable=SC2154 # eval sets it
@@ -47,9 +47,25 @@ check() {
   esac
   printf %s "$INPUT_DIGEST" | grep -Eqx 'sha256:[0-9a-f]{64}' || fail 2 "\`digest\`: $INPUT_DIGEST is not sha256: and 64 hex digits; docker/build-push-action has it as its output \`digest\`"
   printf %s "$INPUT_COMMIT" | grep -Eqx '[0-9a-f]{40}' || fail 2 "\`commit\`: $INPUT_COMMIT has not 40 hex digits"
-  printf 'Authorization: Bearer %s\nContent-Type: application/json\nUser-Agent: windlass-action\n' "$INPUT_TOKEN" > "$work/headers"
+  token=${INPUT_TOKEN:-}
+  [ -n "$token" ] || sign
+  printf 'Authorization: Bearer %s\nContent-Type: application/json\nUser-Agent: windlass-action\n' "$token" > "$work/headers"
   jq -n --arg image "$INPUT_IMAGE" --arg digest "$INPUT_DIGEST" --arg tag "$INPUT_TAG" --arg commit "$INPUT_COMMIT" --arg source "$INPUT_SOURCE" \
     '{image: $image, digest: $digest, tag: $tag, commit: $commit, source: $source}' > "$work/event"
+}
+
+# A token of GitHub's for this job, in $token.
+sign() {
+  if [ -z "${ACTIONS_ID_TOKEN_REQUEST_URL:-}" ] || [ -z "${ACTIONS_ID_TOKEN_REQUEST_TOKEN:-}" ]; then
+    fail 2 "there is no \`token\`, and GitHub gives this job none: add \`permissions: { id-token: write }\` to the job"
+  fi
+  printf 'Authorization: Bearer %s\n' "$ACTIONS_ID_TOKEN_REQUEST_TOKEN" > "$work/github"
+  audience=$(jq -rn --arg audience "${INPUT_AUDIENCE:-$url}" '$audience | @uri')
+  curl -sS --fail --max-time 30 --retry 3 -H "@$work/github" "$ACTIONS_ID_TOKEN_REQUEST_URL&audience=$audience" > "$work/signed" 2> "$work/curl" ||
+    fail 2 "GitHub gives this job no token: $(head -c 300 "$work/curl")"
+  token=$(jq -r '.value // empty' "$work/signed")
+  [ -n "$token" ] || fail 2 "GitHub gives this job no token"
+  printf '::add-mask::%s\n' "$token"
 }
 
 # METHOD ADDRESS [FILE]: the status code is in $status, the answer in $work/answer.

@@ -16,6 +16,28 @@ pub struct ImageRule {
     pub source: RepoName,
     /// Where it is set besides the places that are found.
     pub at: Vec<NamedPlace>,
+    /// The workflow whose runs may announce it, as [`ImageRule::workflow_pattern`] completes it.
+    pub workflow: Option<String>,
+    /// The branches and tags whose runs may; empty: all.
+    pub refs: Vec<String>,
+}
+
+impl ImageRule {
+    /// Whether only runs of workflows may announce it.
+    pub fn is_for_runs(&self) -> bool {
+        self.workflow.is_some() || !self.refs.is_empty()
+    }
+
+    /// The workflow as GitHub names it: `owner/name/.github/workflows/FILE@REF`.
+    pub fn workflow_pattern(&self) -> Option<String> {
+        let workflow = self.workflow.as_ref()?;
+        let of = match workflow.starts_with(".github/") {
+            true => format!("{}/", self.source),
+            false => String::new(),
+        };
+        let at = if workflow.contains('@') { "" } else { "@*" };
+        Some(format!("{of}{workflow}{at}"))
+    }
 }
 
 /// An image that is promoted.
@@ -28,6 +50,15 @@ pub(super) struct RawImage {
     /// chart, which are found.
     #[serde(default)]
     pub(super) at: Vec<RawPlace>,
+    /// The workflow on GitHub whose runs may announce the image, and nobody else:
+    /// `.github/workflows/build.yaml` of the source, or one of another repository and at a ref, as in
+    /// `acme/ci/.github/workflows/image.yaml@refs/tags/v*`; `*` stands for any text.
+    #[serde(default)]
+    pub(super) workflow: Option<String>,
+    /// The branches and tags whose runs may announce the image, and nobody else:
+    /// `refs/heads/main`, `refs/tags/v*`.
+    #[serde(default)]
+    pub(super) refs: Vec<String>,
 }
 
 /// A value in a file that has an image: a reference, a text with one, its tag or its digest.
@@ -68,6 +99,8 @@ impl RawImage {
         Ok(ImageRule {
             source: fill(&self.source).parse()?,
             at: self.at.iter().map(place).collect::<Result<_, Invalid>>()?,
+            workflow: self.workflow.as_deref().map(&fill),
+            refs: self.refs.iter().map(|text| fill(text)).collect(),
             image: image.clone(),
         })
     }
@@ -80,6 +113,8 @@ impl RawImage {
         Self {
             source: unguarded(&self.source),
             at: self.at.into_iter().map(place).collect(),
+            workflow: self.workflow.as_deref().map(unguarded),
+            refs: self.refs.iter().map(|text| unguarded(text)).collect(),
         }
     }
 }

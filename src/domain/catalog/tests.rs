@@ -54,6 +54,8 @@ fn directories_become_targets_by_the_first_rule_that_matches() {
             image: "ghcr.io/acme/shop".into(),
             source: "acme/shop".parse().unwrap(),
             at: vec![],
+            workflow: None,
+            refs: vec![],
         }]
     );
     assert_eq!(found[0].stage.name.as_str(), "staging");

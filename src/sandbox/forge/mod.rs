@@ -15,6 +15,7 @@
 //! - [`installs`], [`names`]: what stories do to installations, repositories and branches
 //! - [`pages`]: what a person sees in a browser
 
+mod actions;
 mod auth;
 mod exchange;
 pub mod git;

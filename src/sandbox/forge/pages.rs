@@ -19,6 +19,8 @@ impl Inner {
         let parts: Vec<&str> = call.path.trim_matches('/').split('/').collect();
         match (call.method.as_str(), &parts[..]) {
             ("GET", [""]) => self.index(),
+            ("GET", ["_services", "token", ".well-known", "jwks"]) => self.actions_keys(),
+            ("GET", ["_services", "pipelines", "token"]) => self.actions_request(call),
             ("GET", [owner, name]) | ("GET", [owner, name, "pulls"]) => {
                 self.repository_page(owner, name)
             }

@@ -10,6 +10,7 @@ mod layouts;
 mod merge;
 mod preview;
 mod render;
+mod signed_events;
 mod surfaces;
 mod sync;
 mod unread;
