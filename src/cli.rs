@@ -16,6 +16,7 @@ use crate::render::jail::{self, JailArgs};
 use crate::render::run::RenderArgs;
 #[cfg(feature = "sandbox")]
 use crate::sandbox::demo::DemoArgs;
+use crate::setup::SetupArgs;
 use crate::telemetry;
 
 /// Hauls a change from a CI image build to a running cluster, through pull requests.
@@ -40,6 +41,9 @@ enum Command {
     Init(InitArgs),
     /// Checks the windlass.yaml of a working copy, and lists its applications
     Validate(ValidateArgs),
+    /// Registers the GitHub App: a page on this machine leads through it, keeps its credentials, and
+    /// opens the first pull request
+    Setup(SetupArgs),
     /// Looks at what `windlass serve` stands on with these settings, and says what to mend. It
     /// changes nothing. Exit code 1: something has to be mended
     Doctor(Box<ServeArgs>),
@@ -105,6 +109,10 @@ async fn run(command: Command) -> ExitCode {
         Command::Demo(args) => crate::sandbox::demo::demo(args).await.map(nothing),
         Command::Plan(args) => return plan(&args).await,
         Command::Doctor(args) => return finish_with(crate::doctor::doctor(&args).await),
+        Command::Setup(args) => {
+            let _ = telemetry::log_to_stderr("warn", telemetry::LogFormat::Text);
+            crate::setup::setup(args).await
+        }
         Command::Init(args) => crate::plan::init(&args),
         Command::Validate(args) => crate::plan::validate(&args),
         Command::Render(args) => render(args).await.map(nothing),

@@ -10,7 +10,7 @@
 //!    [`render`], [`cluster`], [`registry`], [`events`], [`notifications`], [`view`];
 //!    what several of them reach the world by: [`outgoing`]
 //! 3. [`controller`]: observe → decide → act, for four kinds of keys
-//! 4. [`app`], [`http`], [`config`], [`telemetry`], [`cli`], [`doctor`], [`operate`], [`plan`], [`rbac`]
+//! 4. [`app`], [`http`], [`config`], [`telemetry`], [`cli`], [`doctor`], [`operate`], [`plan`], [`rbac`], [`setup`]
 //! 5. `sandbox`, a cargo feature: what the demo and the tests stand on
 //!
 //! [`app`] is the composition root: the only place that spawns the loops.
@@ -40,6 +40,7 @@ mod operate;
 mod plan;
 mod rbac;
 pub mod reference;
+mod setup;
 mod telemetry;
 
 #[cfg(feature = "sandbox")]

@@ -4,13 +4,20 @@
 //! writer, and a writer is only created with a [`WritePermit`]. Code that only
 //! observes has no permit, so it cannot write.
 
-/// The right to write. Only the holder of the Lease gets one, or a server that only previews.
+/// The right to write. Only the holder of the Lease gets one, a server that only previews, or
+/// the set-up.
 #[derive(Debug)]
 pub struct WritePermit(());
 
 impl WritePermit {
     /// Only to be called once the Lease is held.
     pub fn of_the_lease() -> Self {
+        Self(())
+    }
+
+    /// For `windlass setup`, which opens one pull request when somebody presses a button. Nothing else
+    /// of windlass runs by then.
+    pub fn to_set_up() -> Self {
         Self(())
     }
 

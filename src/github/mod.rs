@@ -49,6 +49,7 @@ mod models;
 mod notes;
 mod people;
 mod pulls;
+pub mod registration;
 mod rules;
 mod transport;
 

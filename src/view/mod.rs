@@ -33,6 +33,7 @@ mod progress;
 mod promotion;
 mod reason;
 mod replies;
+mod setup;
 mod standing;
 mod status;
 mod terminal;
@@ -54,6 +55,7 @@ pub use progress::{merged, progress, rollout};
 pub use promotion::{closed, not_proposed, promotion, rollback, taken_back};
 pub use reason::{held, reason};
 pub use replies::{command_table, help, parse_error, reply};
+pub use setup::{NextSteps, SetupPage, SetupRepository, first_pull, permissions, set_up, setup};
 pub use standing::{Tone, standing, standing_of_object};
 pub use status::{StatusRow, history_table, status_table};
 pub use terminal::{coloured, terminal};
@@ -92,6 +94,15 @@ fn templates(sources: &[(&'static str, &'static str)]) -> Environment<'static> {
             .expect("the templates are tested to parse");
     }
     environment
+}
+
+/// A page by itself. Names that end with `.html` have their values escaped.
+fn render_page(name: &'static str, source: &'static str, data: impl Serialize) -> String {
+    let environment = templates(&[(name, source)]);
+    let template = environment.get_template(name);
+    template
+        .and_then(|template| template.render(Serde(data)))
+        .expect("the template is tested")
 }
 
 fn render(name: &str, data: impl Serialize) -> String {

@@ -35,6 +35,7 @@ mod preview_only;
 mod promotions;
 mod replicas;
 mod rulesets;
+mod setup;
 mod support;
 mod syncs;
 mod thread;

@@ -111,6 +111,12 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("operate", &["domain", "cluster", "view", "operate"]),
+    (
+        "setup",
+        &[
+            "domain", "git", "github", "outgoing", "render", "setup", "view",
+        ],
+    ),
 ];
 
 /// What may import everything: the composition root, the command line, and what is made of both.

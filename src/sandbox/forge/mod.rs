@@ -27,6 +27,7 @@ mod merging;
 mod names;
 pub mod pages;
 mod queue;
+mod registration;
 mod rest;
 mod rules;
 mod server;

@@ -20,6 +20,12 @@ impl Inner {
         match (call.method.as_str(), &parts[..]) {
             ("GET", [""]) => self.index(),
             ("GET", ["_services", "token", ".well-known", "jwks"]) => self.actions_keys(),
+            (
+                "POST",
+                ["settings", "apps", "new"] | ["organizations", _, "settings", "apps", "new"],
+            ) => self.new_app(call),
+            ("POST", ["settings", "apps", "create"]) => self.create_app(call),
+            (_, ["apps", _, "installations", "new"]) => self.install_page(call),
             ("GET", ["_services", "pipelines", "token"]) => self.actions_request(call),
             ("GET", [owner, name]) | ("GET", [owner, name, "pulls"]) => {
                 self.repository_page(owner, name)

@@ -101,6 +101,8 @@ pub struct App {
     pub private_key: String,
     pub public_key: String,
     pub webhook_secret: String,
+    /// What its credentials are handed out for, once.
+    pub code: Option<String>,
     /// None until the App's service runs.
     pub webhook_url: Option<String>,
     pub permissions: BTreeMap<String, String>,
@@ -168,6 +170,7 @@ impl State {
                 private_key,
                 public_key,
                 webhook_secret: random_hex(32),
+                code: None,
                 webhook_url: None,
                 permissions: BTreeMap::new(),
                 events: Vec::new(),

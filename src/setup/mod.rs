@@ -1,0 +1,225 @@
+//! `windlass setup`: a page on this machine leads through the registration of the GitHub App, keeps
+//! its credentials, and opens the first pull request with a `windlass.yaml`.
+//!
+//! - [`keep`]: where the credentials go
+//! - [`pages`]: the page and what its buttons do
+//! - [`first_pull`]: the first pull request of a repository
+
+mod first_pull;
+mod keep;
+mod pages;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::github::registration::NewApp;
+use crate::outgoing::Outgoing;
+use keep::Kept;
+
+/// `windlass setup`.
+#[derive(Debug, Clone, Args)]
+pub struct SetupArgs {
+    /// The address at which GitHub and CI will reach windlass, such as https://windlass.example.com
+    #[arg(long, value_name = "URL", required_unless_present = "preview_only")]
+    url: Option<String>,
+
+    /// An App with the rights to preview and no others. Without --url it has no webhook: windlass
+    /// asks GitHub for changes every half minute
+    #[arg(long)]
+    preview_only: bool,
+
+    /// The organisation that owns the App (default: your own account)
+    #[arg(long, value_name = "ORGANISATION")]
+    organization: Option<String>,
+
+    /// The App's name, which no other App on this GitHub has (default: windlass and six random
+    /// digits)
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// GitHub's address; of an Enterprise Server: https://HOST
+    #[arg(long, default_value = "https://github.com", value_name = "URL")]
+    github: String,
+
+    /// The folder that gets the credentials, each in a file that only you can read
+    #[arg(long, default_value = "windlass-credentials", value_name = "FOLDER")]
+    folder: PathBuf,
+
+    /// Put the credentials into this Secret of your kubeconfig's cluster instead, as
+    /// namespace/name; the chart and deploy/ use windlass/windlass
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    secret: Option<String>,
+
+    /// File with the certificates of private authorities, in PEM form
+    #[arg(long, env = "WINDLASS_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+
+    /// Where the page is
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    listen: SocketAddr,
+}
+
+/// What the page works on.
+pub(crate) struct Setup {
+    pub(crate) args: SetupArgs,
+    /// The App's name.
+    pub(crate) name: String,
+    /// The page's own address.
+    pub(crate) page: String,
+    pub(crate) api_url: String,
+    pub(crate) outgoing: Outgoing,
+    keep: keep::Place,
+    /// Known to our page alone: what it is sent has to have it.
+    pub(crate) secret: String,
+    pub(crate) done: Mutex<Done>,
+    stop: CancellationToken,
+}
+
+/// How far it is.
+#[derive(Default)]
+pub(crate) struct Done {
+    pub(crate) app: Option<(NewApp, Kept)>,
+    /// Addresses of the first pull requests, by repository.
+    pub(crate) pulls: Vec<(String, String)>,
+    /// What went wrong last.
+    pub(crate) error: Option<String>,
+}
+
+/// Serves the page until the person is done; what to do next.
+pub async fn setup(args: SetupArgs) -> anyhow::Result<String> {
+    if !args.listen.ip().is_loopback() {
+        bail!(
+            "--listen: the page hands out credentials, so it is on this machine alone (127.0.0.1)"
+        );
+    }
+    let api_url = api_of(&args.github)?;
+    if let Some(url) = &args.url {
+        checked("--url", url)?;
+    }
+    let keep = keep::Place::open(&args.folder, args.secret.as_deref()).await?;
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let page = format!("http://{}", listener.local_addr()?);
+    let digits = random(3)?;
+    let setup = Arc::new(Setup {
+        name: args
+            .name
+            .clone()
+            .unwrap_or_else(|| format!("windlass-{digits}")),
+        outgoing: Outgoing::new(args.ca_file.as_deref())?,
+        secret: random(16)?,
+        stop: CancellationToken::new(),
+        done: Mutex::default(),
+        api_url,
+        keep,
+        page,
+        args,
+    });
+    tell(format_args!(
+        "Open {}/ in a browser on this machine.",
+        setup.page
+    ));
+    let stop = setup.stop.clone();
+    let serve = axum::serve(listener, pages::router(setup.clone()));
+    tokio::select! {
+        served = serve.with_graceful_shutdown(async move { stop.cancelled().await }) => served?,
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    let done = setup.done.lock().await;
+    match &done.app {
+        Some((app, kept)) => Ok(crate::view::set_up(&setup.next(&done, app, kept))),
+        None => bail!("no App was registered"),
+    }
+}
+
+impl Setup {
+    /// What the person does next.
+    pub(crate) fn next(&self, done: &Done, app: &NewApp, kept: &Kept) -> crate::view::NextSteps {
+        crate::view::NextSteps {
+            app_id: app.id,
+            folder: kept.folder.clone(),
+            secret: kept.secret.clone(),
+            api_url: self.api_url.clone(),
+            url: self.args.url.clone(),
+            preview_only: self.args.preview_only,
+            repository: done.pulls.first().map(|(repo, _)| repo.clone()),
+        }
+    }
+
+    /// Where GitHub takes manifests.
+    pub(crate) fn registration(&self) -> String {
+        let github = self.args.github.trim_end_matches('/');
+        let state = &self.secret;
+        match &self.args.organization {
+            Some(name) => format!("{github}/organizations/{name}/settings/apps/new?state={state}"),
+            None => format!("{github}/settings/apps/new?state={state}"),
+        }
+    }
+}
+
+/// A line for the terminal.
+pub(crate) fn tell(line: std::fmt::Arguments<'_>) {
+    // Nobody may be there to read it.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The API of a GitHub.
+fn api_of(github: &str) -> anyhow::Result<String> {
+    let url = checked("--github", github)?;
+    Ok(match url.host_str().unwrap_or_default() {
+        "github.com" => "https://api.github.com".into(),
+        host if host.ends_with(".ghe.com") => format!("https://api.{host}"),
+        _ => format!("{}/api/v3", github.trim_end_matches('/')),
+    })
+}
+
+/// An address that is https, except on loopback.
+fn checked(flag: &str, text: &str) -> anyhow::Result<reqwest::Url> {
+    let url: reqwest::Url = text
+        .parse()
+        .with_context(|| format!("{flag}: `{text}` is not a URL"))?;
+    let host = url.host_str().unwrap_or_default();
+    let loopback = ["127.0.0.1", "localhost", "[::1]"].contains(&host);
+    if url.scheme() != "https" && !loopback {
+        bail!("{flag}: `{text}` is not https: credentials would travel in the clear");
+    }
+    Ok(url)
+}
+
+/// Random bytes as hexadecimal digits.
+pub(crate) fn random(bytes: usize) -> anyhow::Result<String> {
+    let mut random = vec![0; bytes];
+    rustls::crypto::aws_lc_rs::default_provider()
+        .secure_random
+        .fill(&mut random)
+        .map_err(|_| anyhow::anyhow!("this system has no randomness"))?;
+    Ok(hex::encode(random))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_github_has_its_api() {
+        for (github, api) in [
+            ("https://github.com", "https://api.github.com"),
+            ("https://acme.ghe.com/", "https://api.acme.ghe.com"),
+            ("https://git.corp", "https://git.corp/api/v3"),
+            ("http://127.0.0.1:80", "http://127.0.0.1:80/api/v3"),
+        ] {
+            assert_eq!(api_of(github).unwrap(), api);
+        }
+        assert!(api_of("http://git.corp").is_err());
+        assert!(api_of("git.corp").is_err());
+    }
+}
