@@ -1,7 +1,7 @@
 //! The details of a preview by how much is told: whole differences, without context, equal ones
 //! once, names alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use super::buckets::{Bucket, buckets};
 use super::parts::{Part, Told, badge, problem};
 use super::title::{action_word, counts};
 use crate::domain::image::ImageRef;
-use crate::domain::plan::{self, Confidence};
+use crate::domain::plan::{self, Action, Confidence};
 
 /// How much is told, from most to least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,8 @@ struct ApplicationView {
     error: Option<String>,
     notes: Vec<String>,
     changes: Vec<ChangeView>,
+    /// How many changes are shown once for all.
+    same: usize,
     buckets: Vec<Bucket>,
 }
 
@@ -74,7 +76,11 @@ pub(super) struct ChangeView {
 pub(super) struct GroupView {
     pub objects: Vec<String>,
     pub diff: String,
+    pub open: bool,
 }
+
+/// Of so many objects with the same change, the difference is shown once.
+const MANY: usize = 4;
 
 pub(super) fn details(parts: &[Part<'_>], form: Form) -> String {
     let total: usize = parts.iter().map(|part| part.told.len()).sum();
@@ -93,10 +99,10 @@ pub(super) fn details(parts: &[Part<'_>], form: Form) -> String {
         })
     });
     let images: Vec<_> = images.collect();
-    let groups = if form == Form::Grouped {
-        groups(parts)
-    } else {
-        Vec::new()
+    let (common, groups) = match form {
+        Form::Full => common(parts),
+        Form::Grouped => (BTreeSet::new(), groups(parts)),
+        Form::Tight | Form::Names => Default::default(),
     };
     render(
         "details.md",
@@ -105,7 +111,7 @@ pub(super) fn details(parts: &[Part<'_>], form: Form) -> String {
             images,
             applications: parts
                 .iter()
-                .map(|part| application_view(part, form, total <= 3))
+                .map(|part| application_view(part, form, total <= 3, &common))
                 .collect(),
             groups,
             form: match form {
@@ -120,6 +126,34 @@ pub(super) fn details(parts: &[Part<'_>], form: Form) -> String {
             },
         },
     )
+}
+
+/// The differences that many objects have, and each of them once: as its first object has it.
+/// Hidden values look equal without being so: Secrets stay by themselves.
+fn common<'a>(parts: &'a [Part<'_>]) -> (BTreeSet<&'a str>, Vec<GroupView>) {
+    let mut found: BTreeMap<&str, Vec<&Told<'_>>> = BTreeMap::new();
+    let is_common = |told: &&Told<'_>| {
+        let change = told.change;
+        change.action == Action::Configure
+            && change.problem.is_none()
+            && change.before != change.after
+            && !change.key.is_core("Secret")
+    };
+    for told in parts.iter().flat_map(|part| &part.told).filter(is_common) {
+        found.entry(&told.shared).or_default().push(told);
+    }
+    found.retain(|_, all| all.len() >= MANY);
+    let group = |all: &Vec<&Told<'_>>| GroupView {
+        objects: all
+            .iter()
+            .map(|told| code(&told.change.key.to_string()))
+            .collect(),
+        diff: fence(&all[0].whole),
+        open: found.len() <= 3,
+    };
+    let mut groups: Vec<_> = found.values().map(group).collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.objects.len()));
+    (found.into_keys().collect(), groups)
 }
 
 /// Equal differences, with the objects that have them; the most common first.
@@ -140,6 +174,7 @@ pub(super) fn groups(parts: &[Part<'_>]) -> Vec<GroupView> {
         .map(|(diff, objects)| GroupView {
             objects,
             diff: fence(diff),
+            open: false,
         })
         .collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.objects.len()));
@@ -159,11 +194,30 @@ fn image_side(image: &Option<ImageRef>) -> String {
         .join(" ")
 }
 
-fn application_view(Part { app, told: all }: &Part<'_>, form: Form, open: bool) -> ApplicationView {
-    let changes = all
-        .iter()
-        .map(|told| change_view(told, form, open))
-        .collect();
+/// `common`: the differences that are shown once for all.
+fn application_view(
+    Part { app, told: all }: &Part<'_>,
+    form: Form,
+    open: bool,
+    common: &BTreeSet<&str>,
+) -> ApplicationView {
+    let is_common = |told: &Told<'_>| {
+        let change = told.change;
+        change.action == Action::Configure
+            && !change.key.is_core("Secret")
+            && common.contains(told.shared.as_str())
+    };
+    let (same, others): (Vec<_>, Vec<_>) = all.iter().partition(|told| is_common(told));
+    // What there is to say of one of them stays with it.
+    let (same, with_facts): (Vec<_>, Vec<_>) =
+        same.into_iter().partition(|told| told.facts.is_empty());
+    let with_facts = with_facts.into_iter().map(|told| ChangeView {
+        diff: None,
+        ..change_view(told, form, open)
+    });
+    let others = others.into_iter();
+    let others = others.map(|told| change_view(told, form, open));
+    let changes: Vec<_> = with_facts.chain(others).collect();
     let mut happens = counts([&app.plan]);
     let failed = app.plan.problems().count() + usize::from(app.error.is_some());
     if failed > 0 {
@@ -190,6 +244,7 @@ fn application_view(Part { app, told: all }: &Part<'_>, form: Form, open: bool) 
         error: app.error.as_ref().map(|error| told(error)),
         notes: app.notes.clone(),
         changes,
+        same: same.len(),
         buckets: buckets(app),
     }
 }

@@ -231,3 +231,51 @@ fn what_a_reviewer_must_not_miss_comes_first() {
     > Changes `shop/staging` and `shop/production` at once, without a promotion between them.
     ");
 }
+
+/// A label or an image that moves everywhere is read once.
+#[test]
+fn what_changes_equally_in_many_objects_is_shown_once() {
+    let moved = ["a", "b", "c", "d"].map(|name| comparison(name, Some("shop:1"), Some("shop:2")));
+    let mut all = moved.to_vec();
+    all.push(comparison("e", Some("shop:1"), Some("shop:3")));
+    let mut preview_of = of(all.clone());
+    preview_of.applications[0].images.clear();
+    insta::assert_snapshot!(preview(&preview_of).body, @"
+    **1 of 6 applications changes** · 5 changed · verified by the cluster
+
+    <details open><summary>the same in 4 objects</summary>
+
+    `Deployment shop-staging/a`, `Deployment shop-staging/b`, `Deployment shop-staging/c`, `Deployment shop-staging/d`
+
+    ```diff
+     metadata:
+       name: a
+     spec:
+    -  image: shop:1
+    +  image: shop:2
+    ```
+
+    </details>
+
+    **shop/staging** on `local`
+
+    - 4 changed as shown above
+
+    <details><summary><code>Deployment shop-staging/e</code> changed +1 −1</summary>
+
+    ```diff
+     metadata:
+       name: e
+     spec:
+    -  image: shop:1
+    +  image: shop:3
+    ```
+
+    </details>
+    ");
+    // Three are few enough to be read each by itself.
+    all.remove(0);
+    let mut few = of(all);
+    few.applications[0].images.clear();
+    assert!(!preview(&few).body.contains("the same in"));
+}
