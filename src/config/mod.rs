@@ -206,7 +206,7 @@ impl ServeArgs {
             &self.github_private_key_file,
         ) else {
             bail!(
-                "windlass cannot start without:\n{}\nREADME.md, \"Run it for real\", explains each of them",
+                "windlass cannot start without:\n{}\n`windlass setup` makes the App's; docs/operations.md, \"The App by hand\", says where each is from",
                 missing.join("\n")
             );
         };

@@ -2,6 +2,7 @@
 //! (docs.github.com/actions/concepts/security/openid-connect).
 
 use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -26,6 +27,9 @@ const LEEWAY: u64 = 60;
 const READ_AGAIN: Duration = Duration::from_secs(60);
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Keys are read again after the first time, and not used any more after the second.
+const OLD: Duration = Duration::from_secs(6 * 3600);
+const TOO_OLD: Duration = Duration::from_secs(24 * 3600);
 /// Tokens are remembered longer than they live, which is some minutes.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 const MOST_REMEMBERED: u64 = 100_000;
@@ -35,7 +39,9 @@ pub struct Oidc {
     issuer: String,
     audience: String,
     http: reqwest::Client,
-    keys: Mutex<Keys>,
+    keys: RwLock<Keys>,
+    /// When the keys may be read again; held while they are.
+    next_read: Mutex<Option<Instant>>,
     /// Each token's number, with the digest of the event that it announced.
     used: Cache<String, [u8; 32]>,
 }
@@ -43,7 +49,7 @@ pub struct Oidc {
 #[derive(Default)]
 struct Keys {
     known: HashMap<String, DecodingKey>,
-    next_read: Option<Instant>,
+    read: Option<Instant>,
 }
 
 /// Where the GitHub of an API has its tokens from.
@@ -69,7 +75,8 @@ impl Oidc {
             issuer: issuer.trim_end_matches('/').into(),
             audience: audience.into(),
             http: http.context("a client for GitHub's keys")?,
-            keys: Mutex::default(),
+            keys: RwLock::default(),
+            next_read: Mutex::default(),
             used: Cache::builder()
                 .max_capacity(MOST_REMEMBERED)
                 .time_to_live(REMEMBERED)
@@ -125,28 +132,49 @@ impl Oidc {
         self.used.get_with(id.to_string(), || digest) == digest
     }
 
-    /// A key of GitHub, read again if it is not known.
+    /// A key of GitHub. Keys are read again if one is not known, and now and then, since GitHub may
+    /// take one back.
     async fn key(&self, kid: &str) -> Result<DecodingKey, Refusal> {
-        let mut keys = self.keys.lock().await;
-        let is_due = |keys: &Keys| keys.next_read.is_none_or(|next| next <= Instant::now());
-        if !keys.known.contains_key(kid) && is_due(&keys) {
-            keys.next_read = Some(Instant::now() + TRY_AGAIN);
-            keys.known = self.read().await.map_err(|error| {
-                tracing::warn!(issuer = self.issuer, %error, "GitHub's keys cannot be read");
-                Refusal::NoKeys(error.to_string())
-            })?;
-            keys.next_read = Some(Instant::now() + READ_AGAIN);
+        if let Some(key) = self.known(kid, OLD) {
+            return Ok(key);
         }
-        match keys.known.get(kid) {
-            Some(key) => Ok(key.clone()),
-            None if keys.known.is_empty() => {
-                Err(Refusal::NoKeys("they could not be read just now".into()))
+        // Who waits here finds what the one before read, or that it is not yet time for another read.
+        let mut next_read = self.next_read.lock().await;
+        if let Some(key) = self.known(kid, OLD) {
+            return Ok(key);
+        }
+        if next_read.is_none_or(|next| next <= Instant::now()) {
+            let read = self.read().await;
+            let pause = if read.is_ok() { READ_AGAIN } else { TRY_AGAIN };
+            *next_read = Some(Instant::now() + pause);
+            match read {
+                Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys,
+                Err(error) => {
+                    tracing::warn!(issuer = self.issuer, %error, "GitHub's keys cannot be read");
+                }
             }
-            None => Err(Refusal::NotOurs(format!("{} has no such key", self.issuer))),
         }
+        // While they cannot be read again, the old ones count a while longer.
+        if let Some(key) = self.known(kid, TOO_OLD) {
+            return Ok(key);
+        }
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        Err(match keys.read {
+            Some(read) if read.elapsed() < TOO_OLD => {
+                Refusal::NotOurs(format!("{} has no such key", self.issuer))
+            }
+            _ => Refusal::NoKeys(self.issuer.clone()),
+        })
     }
 
-    async fn read(&self) -> anyhow::Result<HashMap<String, DecodingKey>> {
+    /// A known key, if the keys were read within this time.
+    fn known(&self, kid: &str, within: Duration) -> Option<DecodingKey> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let key = keys.known.get(kid)?;
+        (keys.read?.elapsed() < within).then(|| key.clone())
+    }
+
+    async fn read(&self) -> anyhow::Result<Keys> {
         let url = format!("{}/.well-known/jwks", self.issuer);
         let answer = async || {
             let mut answer = self.http.get(&url).send().await?.error_for_status()?;
@@ -167,7 +195,10 @@ impl Oidc {
         let key = |key: &jsonwebtoken::jwk::Jwk| {
             Some((key.common.key_id.clone()?, DecodingKey::from_jwk(key).ok()?))
         };
-        Ok(set.keys.iter().take(MOST_KEYS).filter_map(key).collect())
+        Ok(Keys {
+            known: set.keys.iter().take(MOST_KEYS).filter_map(key).collect(),
+            read: Some(Instant::now()),
+        })
     }
 }
 

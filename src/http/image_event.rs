@@ -120,8 +120,9 @@ async fn propose(ctx: &Writer, verified: &Verified) -> Result<Accepted, Box<Resp
             // One repository that cannot be read stops no other's images.
             Err(error) => {
                 tracing::warn!(repo = %base.repo.name, %error, "a config repository could not be read for an image event");
-                if uses(&base, verified) {
-                    offered.unread = Some(error);
+                match uses(&base, verified) {
+                    true => offered.unread = Some(error),
+                    false => offered.unread_else = Some(error),
                 }
             }
         }
@@ -132,13 +133,20 @@ async fn propose(ctx: &Writer, verified: &Verified) -> Result<Accepted, Box<Resp
         return Err(try_again(&error));
     }
     if offered.accepted.proposed.is_empty() {
+        // It may use the image by now.
+        if let (true, Some(error)) = (offered.is_unknown(), &offered.unread_else) {
+            return Err(try_again(error));
+        }
         return Err(Box::new(offered.into_refusal(verified.image())));
     }
     Ok(offered.accepted)
 }
 
-/// Whether an application of a config repository uses the image of an event.
+/// Whether an application of a config repository uses the image of an event, as it was last read.
 fn uses(base: &Base, verified: &Verified) -> bool {
+    if matches!(base.configuration, Some(Err(_))) {
+        return true;
+    }
     let mut targets = base
         .configured()
         .into_iter()
@@ -159,8 +167,9 @@ struct Offered {
     forbidden: Option<Refusal>,
     /// Stages that come after others, which get the image first.
     later: Vec<String>,
-    /// Why a config repository could not be read.
+    /// Why a config repository could not be read that uses the image, or one that did not.
     unread: Option<Error>,
+    unread_else: Option<Error>,
 }
 
 /// Offers the image to the applications of one config repository.
@@ -208,6 +217,11 @@ async fn offer(
 }
 
 impl Offered {
+    /// Whether no application is known that uses the image.
+    fn is_unknown(&self) -> bool {
+        self.forbidden.is_none() && self.accepted.refused.is_empty() && self.later.is_empty()
+    }
+
     /// The answer where nothing was proposed.
     fn into_refusal(self, image: &str) -> Response {
         if let Some(why) = self.forbidden {

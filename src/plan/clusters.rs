@@ -1,7 +1,7 @@
 //! What a plan reads besides Git: the clusters, and windlass's own objects in them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -171,19 +171,25 @@ pub(super) async fn environment(
 /// The age keys of the person, where `sops` finds them too
 /// (getsops/sops README, "Encrypting using age").
 fn own_keys() -> anyhow::Result<Keys> {
-    if let Ok(text) = std::env::var("SOPS_AGE_KEY") {
-        return Keys::parse(&text).context("SOPS_AGE_KEY");
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(text) = set("SOPS_AGE_KEY") {
+        return Keys::parse_own(&text.to_string_lossy()).context("SOPS_AGE_KEY");
     }
-    if let Some(file) = std::env::var_os("SOPS_AGE_KEY_FILE") {
-        return config::age_keys(Path::new(&file));
-    }
-    let folder = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
-    let folder = folder.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".config")));
-    let file = folder.map(|folder| folder.join("sops/age/keys.txt"));
-    match file.filter(|file| file.is_file()) {
-        Some(file) => config::age_keys(&file),
-        None => Ok(Keys::default()),
-    }
+    let named = set("SOPS_AGE_KEY_FILE").map(PathBuf::from);
+    let home = |folder: &str| set("HOME").map(|home| PathBuf::from(home).join(folder));
+    let folders = [
+        set("XDG_CONFIG_HOME").map(PathBuf::from),
+        home(".config"),
+        home("Library/Application Support"),
+    ];
+    let files = folders.into_iter().flatten();
+    let mut files = files.map(|folder| folder.join("sops/age/keys.txt"));
+    let Some(file) = named.or_else(|| files.find(|file| file.is_file())) else {
+        return Ok(Keys::default());
+    };
+    let text = std::fs::read_to_string(&file)
+        .with_context(|| format!("cannot read the age keys {}", file.display()))?;
+    Keys::parse_own(&text).with_context(|| file.display().to_string())
 }
 
 /// Sets the base's health rules for custom kinds.

@@ -52,7 +52,9 @@ pub(super) async fn configured(
         }
         Some(text) => {
             let text = String::from_utf8_lossy(&text).into_owned();
-            let note = format!("`{onto}` has no {FILE}: the plan uses the one of the change");
+            let note = format!(
+                "`{onto}` has no {FILE}: the plan uses the one of the change, and shows what differs in manifests; what a first sync would create besides is not shown"
+            );
             (vec![(FILE.to_string(), text)], vec![note])
         }
         None => drafted(args, mirror, repo, &revisions).await?,

@@ -81,20 +81,23 @@ impl Setup {
             path: FILE.into(),
             text: Some(drafted.text),
         }];
-        let permit = WritePermit::to_set_up();
         let title = format!("Add {FILE}");
         let body = view::first_pull(&drafted.left_out);
-        let number = github
-            .writer(&permit)
-            .propose(
-                repo,
-                BRANCH,
-                (&branch, &commit),
-                (&title, ""),
-                &edits,
-                (&title, &body),
-            )
-            .await?;
+        let permit = WritePermit::to_set_up();
+        let writer = github.writer(&permit);
+        let known = github.pulls_from(repo, BRANCH).await?;
+        let number = if let Some(open) = known.iter().find(|pull| pull.is_open()) {
+            open.number
+        } else if github.branch_head(repo, BRANCH).await?.is_some() {
+            // An attempt before came as far as the branch.
+            let opened = writer.open_pull(repo, BRANCH, &branch, &title, &body);
+            opened.await?.number
+        } else {
+            let (base, message) = ((branch.as_str(), &commit), (title.as_str(), ""));
+            writer
+                .propose(repo, BRANCH, base, message, &edits, (&title, &body))
+                .await?
+        };
         let github = self.args.github.trim_end_matches('/');
         Ok(format!("{github}/{repo}/pull/{number}"))
     }

@@ -1,7 +1,6 @@
 //! Where the App's credentials go: files of one folder, or a Secret. The place is looked at before
 //! the App is registered, since GitHub hands its credentials out once.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -37,6 +36,8 @@ pub(crate) struct Kept {
     pub(crate) folder: Option<PathBuf>,
     /// Namespace and name.
     pub(crate) secret: Option<(String, String)>,
+    /// What is kept.
+    pub(crate) names: Vec<&'static str>,
 }
 
 impl Place {
@@ -50,7 +51,7 @@ impl Place {
             .context("--secret: write it as namespace/name")?;
         let client = Client::try_default()
             .await
-            .context("--secret: cannot connect to the cluster of your kubeconfig")?;
+            .context("--secret: cannot connect to the cluster of your kubeconfig: set KUBECONFIG, or leave --secret out, and the credentials go into a folder")?;
         let api: Api<Secret> = Api::namespaced(client, namespace);
         let made = Secret {
             metadata: kube::api::ObjectMeta {
@@ -73,16 +74,17 @@ impl Place {
                 "--secret: the Secret {secret} exists: its App would lose its credentials. Delete it, or name another one"
             ),
             Err(kube::Error::Api(status)) if status.code == 404 => bail!(
-                "--secret: there is no namespace {namespace}: `kubectl create namespace {namespace}` makes it"
+                "--secret: there is no namespace {namespace}: `kubectl create namespace {namespace}` makes it (deploy/namespace.yaml has windlass's own)"
             ),
             Err(error) => Err(error).with_context(|| format!("--secret: {secret} cannot be made")),
         }
     }
 
     fn folder(folder: &Path) -> anyhow::Result<Self> {
-        if folder.join(PRIVATE_KEY).exists() {
+        let names = [PRIVATE_KEY, APP_ID, WEBHOOK_SECRET, EVENTS_TOKEN];
+        if let Some(name) = names.iter().find(|name| folder.join(name).exists()) {
             bail!(
-                "{} has the credentials of an App already: name another --folder",
+                "{} has credentials of an App already ({name}): name another --folder",
                 folder.display()
             );
         }
@@ -91,21 +93,24 @@ impl Place {
             .mode(0o700)
             .create(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        Ok(Self::Folder(folder.into()))
+        let folder = folder.canonicalize()?;
+        Ok(Self::Folder(folder))
     }
 
     /// Keeps the credentials, with a new token for image events.
     pub(super) async fn keep(&self, app: &NewApp, takes_events: bool) -> anyhow::Result<Kept> {
-        let mut all = BTreeMap::from([
-            (APP_ID, app.id.to_string()),
+        let mut all = vec![
+            // First what GitHub does not hand out again.
             (PRIVATE_KEY, app.pem.expose_secret().to_string()),
-        ]);
+            (APP_ID, app.id.to_string()),
+        ];
         if let Some(secret) = &app.webhook_secret {
-            all.insert(WEBHOOK_SECRET, secret.expose_secret().to_string());
+            all.push((WEBHOOK_SECRET, secret.expose_secret().to_string()));
         }
         if takes_events {
-            all.insert(EVENTS_TOKEN, random(32)?);
+            all.push((EVENTS_TOKEN, random(32)?));
         }
+        let names = all.iter().map(|(name, _)| *name).collect();
         match self {
             Self::Folder(folder) => {
                 for (name, text) in all {
@@ -114,6 +119,7 @@ impl Place {
                 Ok(Kept {
                     folder: Some(folder.clone()),
                     secret: None,
+                    names,
                 })
             }
             Self::Secret {
@@ -135,14 +141,22 @@ impl Place {
                 Ok(Kept {
                     folder: None,
                     secret: Some((namespace.clone(), name.clone())),
+                    names,
                 })
             }
         }
     }
 }
 
-/// Writes a new file that only its owner reads.
+/// Writes a new file that only its owner reads. An earlier attempt may have written it; a token of
+/// ours that is there stays.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let is_ours = path.ends_with(EVENTS_TOKEN);
+    if std::fs::read_to_string(path)
+        .is_ok_and(|there| there == text || is_ours && there.len() == text.len())
+    {
+        return Ok(());
+    }
     let mut options = std::fs::OpenOptions::new();
     let opened = options.write(true).create_new(true).mode(0o600).open(path);
     let mut file = opened.with_context(|| format!("cannot write {}", path.display()))?;

@@ -79,6 +79,8 @@ pub(crate) struct Setup {
     keep: keep::Place,
     /// Known to our page alone: what it is sent has to have it.
     pub(crate) secret: String,
+    /// Who has the address that the terminal printed has this: others of this machine have not.
+    pub(crate) key: String,
     pub(crate) done: Mutex<Done>,
     stop: CancellationToken,
 }
@@ -86,7 +88,9 @@ pub(crate) struct Setup {
 /// How far it is.
 #[derive(Default)]
 pub(crate) struct Done {
-    pub(crate) app: Option<(NewApp, Kept)>,
+    /// Registered; GitHub hands out its credentials once.
+    pub(crate) app: Option<NewApp>,
+    pub(crate) kept: Option<Kept>,
     /// Addresses of the first pull requests, by repository.
     pub(crate) pulls: Vec<(String, String)>,
     /// What went wrong last.
@@ -95,15 +99,8 @@ pub(crate) struct Done {
 
 /// Serves the page until the person is done; what to do next.
 pub async fn setup(args: SetupArgs) -> anyhow::Result<String> {
-    if !args.listen.ip().is_loopback() {
-        bail!(
-            "--listen: the page hands out credentials, so it is on this machine alone (127.0.0.1)"
-        );
-    }
-    let api_url = api_of(&args.github)?;
-    if let Some(url) = &args.url {
-        checked("--url", url)?;
-    }
+    let api_url = args.check()?;
+    let outgoing = Outgoing::new(args.ca_file.as_deref())?;
     let keep = keep::Place::open(&args.folder, args.secret.as_deref()).await?;
     let listener = TcpListener::bind(args.listen)
         .await
@@ -115,8 +112,9 @@ pub async fn setup(args: SetupArgs) -> anyhow::Result<String> {
             .name
             .clone()
             .unwrap_or_else(|| format!("windlass-{digits}")),
-        outgoing: Outgoing::new(args.ca_file.as_deref())?,
+        outgoing,
         secret: random(16)?,
+        key: random(16)?,
         stop: CancellationToken::new(),
         done: Mutex::default(),
         api_url,
@@ -125,8 +123,8 @@ pub async fn setup(args: SetupArgs) -> anyhow::Result<String> {
         args,
     });
     tell(format_args!(
-        "Open {}/ in a browser on this machine.",
-        setup.page
+        "Open {}/?key={} in a browser on this machine.",
+        setup.page, setup.key
     ));
     let stop = setup.stop.clone();
     let serve = axum::serve(listener, pages::router(setup.clone()));
@@ -135,9 +133,41 @@ pub async fn setup(args: SetupArgs) -> anyhow::Result<String> {
         _ = tokio::signal::ctrl_c() => {}
     }
     let done = setup.done.lock().await;
-    match &done.app {
-        Some((app, kept)) => Ok(crate::view::set_up(&setup.next(&done, app, kept))),
-        None => bail!("no App was registered"),
+    match (&done.app, &done.kept) {
+        (Some(app), Some(kept)) => Ok(crate::view::set_up(&setup.next(&done, app, kept))),
+        (Some(app), None) => bail!(
+            "the App {} is registered, and its credentials could not be kept: generate a private key on {}",
+            app.slug,
+            app.html_url
+        ),
+        (None, _) => bail!("no App was registered"),
+    }
+}
+
+impl SetupArgs {
+    /// Checks what can be checked without a network; the API of that GitHub.
+    fn check(&self) -> anyhow::Result<String> {
+        if !self.listen.ip().is_loopback() {
+            bail!(
+                "--listen: the page hands out credentials, so it is on this machine alone (127.0.0.1)"
+            );
+        }
+        if let Some(url) = &self.url {
+            let url = checked("--url", url)?;
+            if url.path() != "/" {
+                bail!(
+                    "--url: leave the path {} out: GitHub will ask for /webhook there",
+                    url.path()
+                );
+            }
+        }
+        let is_login = |name: &String| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        if let Some(name) = self.organization.as_ref().filter(|name| !is_login(name)) {
+            bail!("--organization: `{name}` is no name of an organisation on GitHub");
+        }
+        api_of(&self.github)
     }
 }
 
@@ -148,6 +178,7 @@ impl Setup {
             app_id: app.id,
             folder: kept.folder.clone(),
             secret: kept.secret.clone(),
+            names: kept.names.clone(),
             api_url: self.api_url.clone(),
             url: self.args.url.clone(),
             preview_only: self.args.preview_only,

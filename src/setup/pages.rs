@@ -1,12 +1,11 @@
 //! The page: one address whose content follows what is done, and what its buttons do.
 //!
-//! It is on this machine alone, and hands out nothing secret. What changes something has to carry a
-//! secret of our page; other names in the `Host` header are refused, as another site's DNS could
-//! point here.
+//! It is on this machine alone, for who has the address that the terminal printed, and hands out
+//! nothing secret. What changes something has to carry a secret of our page.
 
 use std::sync::Arc;
 
-use axum::extract::{Form, Query, State};
+use axum::extract::{Form, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -19,30 +18,56 @@ use crate::github::registration::{manifest, register};
 use crate::view::{self, SetupPage, SetupRepository};
 
 pub(super) fn router(setup: Arc<Setup>) -> Router {
+    let ours = middleware::from_fn_with_state(setup.clone(), of_this_person);
     Router::new()
         .route("/", get(page))
         .route("/created", get(created))
         .route("/propose", post(propose))
         .route("/done", post(done))
-        .layer(middleware::from_fn(of_this_machine))
+        .layer(ours)
         .with_state(setup)
 }
 
-async fn of_this_machine(
-    request: axum::extract::Request,
+/// The cookie of who opened the address that the terminal printed.
+const COOKIE: &str = "windlass-setup";
+
+/// Only who has the key, and only by the page's own address: another site's DNS could point here,
+/// and others of this machine can reach it.
+async fn of_this_person(
+    State(setup): State<Arc<Setup>>,
+    Query(opened): Query<Opened>,
+    request: Request,
     next: middleware::Next,
-) -> Result<Response, StatusCode> {
-    let host = request.headers().get(header::HOST);
-    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    match name {
-        "127.0.0.1" | "localhost" | "[::1]" => Ok(next.run(request).await),
-        _ => Err(StatusCode::MISDIRECTED_REQUEST),
+) -> Response {
+    let header = |headers: &HeaderMap, name| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_string()
+    };
+    let host = header(request.headers(), header::HOST);
+    let cookies = header(request.headers(), header::COOKIE);
+    if format!("http://{host}") != setup.page {
+        return StatusCode::MISDIRECTED_REQUEST.into_response();
     }
+    if opened.key.as_deref() == Some(setup.key.as_str()) {
+        let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", setup.key);
+        return ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response();
+    }
+    let wanted = format!("{COOKIE}={}", setup.key);
+    if !cookies.split(';').any(|cookie| cookie.trim() == wanted) {
+        let text = "Open the address that windlass setup printed in its terminal.";
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
+    next.run(request).await
+}
+
+#[derive(Deserialize)]
+struct Opened {
+    key: Option<String>,
 }
 
 async fn page(State(setup): State<Arc<Setup>>) -> Response {
-    let done = setup.done.lock().await;
+    let mut done = setup.done.lock().await;
+    keep(&setup, &mut done).await;
     let back = format!("{}/created", setup.page);
     let (address, preview_only) = (setup.args.url.as_deref(), setup.args.preview_only);
     let manifest = manifest(&setup.name, address, preview_only, &back);
@@ -52,7 +77,11 @@ async fn page(State(setup): State<Arc<Setup>>) -> Response {
         registration: setup.registration(),
         owner: setup.args.organization.clone(),
         name: setup.name.clone(),
-        address: setup.args.url.clone(),
+        address: setup
+            .args
+            .url
+            .as_ref()
+            .map(|url| url.trim_end_matches('/').into()),
         keeps_in: match (&setup.args.secret, &setup.args.folder) {
             (Some(secret), _) => format!("the Secret {secret}"),
             (None, folder) => format!("the folder {}", folder.display()),
@@ -66,7 +95,7 @@ async fn page(State(setup): State<Arc<Setup>>) -> Response {
         error: done.error.clone(),
         next: String::new(),
     };
-    if let Some((app, kept)) = &done.app {
+    if let (Some(app), Some(kept)) = (&done.app, &done.kept) {
         page.app = Some(app.slug.clone());
         page.install = format!("{}/installations/new", app.html_url);
         page.next = view::set_up(&setup.next(&done, app, kept));
@@ -107,30 +136,37 @@ async fn created(State(setup): State<Arc<Setup>>, Query(back): Query<Back>) -> R
         return forbidden();
     }
     let mut done = setup.done.lock().await;
-    // A reload.
+    // A reload has the same code, which is used up.
     if done.app.is_none() {
         let code = back.code.unwrap_or_default();
-        let registered = register(&setup.api_url, &code, &setup.outgoing).await;
-        let kept = match registered {
+        match register(&setup.api_url, &code, &setup.outgoing).await {
             Ok(app) => {
-                let takes_events = !setup.args.preview_only;
-                let kept = setup.keep.keep(&app, takes_events).await;
-                kept.map(|kept| (app, kept))
-            }
-            Err(error) => Err(error),
-        };
-        match kept {
-            Ok((app, kept)) => {
-                tell(format_args!(
-                    "The App {} is registered, and its credentials are kept.",
-                    app.slug
-                ));
-                (done.app, done.error) = (Some((app, kept)), None);
+                tell(format_args!("The App {} is registered.", app.slug));
+                (done.app, done.error) = (Some(app), None);
             }
             Err(error) => done.error = Some(format!("{error:#}")),
         }
     }
+    keep(&setup, &mut done).await;
     Redirect::to("/").into_response()
+}
+
+/// Keeps the credentials of a registered App, once more if that failed before.
+async fn keep(setup: &Setup, done: &mut Done) {
+    let (Some(app), None) = (&done.app, &done.kept) else {
+        return;
+    };
+    match setup.keep.keep(app, !setup.args.preview_only).await {
+        Ok(kept) => {
+            tell(format_args!("Its credentials are kept."));
+            (done.kept, done.error) = (Some(kept), None);
+        }
+        Err(error) => {
+            done.error = Some(format!(
+                "The App is registered, and its credentials cannot be kept: {error:#}. Mend that, and reload this page."
+            ));
+        }
+    }
 }
 
 /// A button of our page.
@@ -150,7 +186,7 @@ async fn propose(
         return forbidden();
     }
     let mut done = setup.done.lock().await;
-    let Some((app, _)) = &done.app else {
+    let Some(app) = &done.app else {
         return Redirect::to("/").into_response();
     };
     let proposed = match button.repository.parse() {
@@ -189,6 +225,6 @@ fn is_from_us(setup: &Setup, headers: &HeaderMap) -> bool {
 }
 
 fn forbidden() -> Response {
-    let text = "This request is not from the page of this windlass setup: start there.";
+    let text = "This request is not from the page of this windlass setup: start there. If GitHub has made an App meanwhile, delete it under Settings, Developer settings, GitHub Apps: its key is lost.";
     (StatusCode::FORBIDDEN, text).into_response()
 }

@@ -38,7 +38,7 @@ fn words(finding: &Finding) -> (String, String) {
     match finding {
         Finding::GitHubAway { why } => (
             format!("GitHub does not answer the App: {why}"),
-            "check --app-id, the private key, --github-api-url, the clock of this machine, and the way out (proxy, --ca-file)".into(),
+            "check --github-app-id, the private key, --github-api-url, the clock of this machine, and the way out (proxy, --ca-file)".into(),
         ),
         Finding::App { login } => good(format!("GitHub knows the App as {login}")),
         Finding::MissingPermissions(all) => (
@@ -51,7 +51,7 @@ fn words(finding: &Finding) -> (String, String) {
         ),
         Finding::NoWebhook => (
             "no webhook secret: GitHub is asked for changes every half minute".into(),
-            "give the App a webhook with a secret, and windlass --webhook-secret-file, where GitHub can reach windlass".into(),
+            "give the App a webhook with a secret, and windlass --github-webhook-secret-file, where GitHub can reach windlass".into(),
         ),
         Finding::FailedDeliveries { count, hours } => (
             format!("{count} webhook deliveries failed in the last {hours} h"),

@@ -54,6 +54,10 @@ pub fn encrypted(why: &Encrypted) -> String {
             "it is encrypted with SOPS for {}, and no age key of this project opens that: add the project's key to `.sops.yaml`, and run `sops updatekeys`",
             recipients.iter().take(MOST_RECIPIENTS).map(|one| code(one)).collect::<Vec<_>>().join(", ")
         ),
+        Encrypted::NotText(path) => format!(
+            "it is encrypted with SOPS, and {} is no text, as a Secret's values are: quote it, by `sops edit`",
+            code(path)
+        ),
         Encrypted::Changed(path) => format!(
             "it is encrypted with SOPS, and {} cannot be decrypted: its text or its place was changed without sops. Take it back, and edit it by `sops edit`",
             code(path)

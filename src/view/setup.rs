@@ -52,6 +52,8 @@ pub struct NextSteps {
     pub api_url: String,
     pub url: Option<String>,
     pub preview_only: bool,
+    /// What is kept of the credentials.
+    pub names: Vec<&'static str>,
     /// The repository that got its first pull request.
     pub repository: Option<String>,
 }
@@ -77,7 +79,7 @@ pub fn permissions(manifest: &Value) -> Vec<(String, String)> {
 pub fn first_pull(left_out: &[String]) -> String {
     let mut text = String::from(
         "This `windlass.yaml` says which directories are applications, and where they go. It was made from what this repository holds: read it, and change what is not meant so.\n\n\
-         Before it is merged nothing is applied: `windlass plan` in a working copy of this branch shows what it would change. After the merge, the first sync changes nothing that exists already. It lists what it would change, and waits for `/adopt`.\n",
+         Before it is merged, and before windlass runs, nothing is applied. The first sync creates what is missing, in every stage. What exists already it leaves alone: it lists what it would change, and waits for `/adopt`.\n\nThe file names clusters: windlass has to know each of them, by `--cluster NAME=KUBECONFIG`; `local` is the one that it runs in. The images that pull requests shall promote are not in it yet: add them under `images:`, with the repository whose CI announces each.\n",
     );
     if !left_out.is_empty() {
         text.push_str("\nLeft out:\n\n");
@@ -103,12 +105,12 @@ pub fn set_up(next: &NextSteps) -> String {
     }
     if let Some(folder) = &next.folder {
         let folder = folder.display();
-        let files = next.files().into_iter();
+        let files = next.names.iter();
         let files: Vec<_> = files
-            .map(|file| format!("--from-file={folder}/{file}"))
+            .map(|file| format!("--from-file={}", quoted(&format!("{folder}/{file}"))))
             .collect();
         text.push_str(&format!(
-            "The folder {folder} has the credentials of the App {}. Next, for a cluster (README.md, \"Run it for real\"):\n\n{}\nor here, against your kubeconfig:\n\n{}",
+            "The folder {folder} has the credentials of the App {}. Next, for a cluster, once it has the namespace (`kubectl apply -f deploy/namespace.yaml`), and before README.md, \"Run it for real\", step 2:\n\n{}\nor here, against your kubeconfig:\n\n{}",
             next.app_id,
             command("kubectl -n windlass create secret generic windlass", &files),
             command("windlass serve", &next.flags(&folder.to_string()))
@@ -130,17 +132,18 @@ fn command(start: &str, arguments: &[String]) -> String {
     text + "\n"
 }
 
+/// A path for a shell.
+fn quoted(path: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    match path.chars().all(is_plain) {
+        true => path.into(),
+        false => format!("'{}'", path.replace('\'', "'\\''")),
+    }
+}
+
 impl NextSteps {
     fn repository(&self) -> &str {
         self.repository.as_deref().unwrap_or("OWNER/NAME")
-    }
-
-    /// The files of the folder.
-    fn files(&self) -> Vec<&'static str> {
-        let mut files = vec!["app-id", "private-key.pem"];
-        files.extend(self.url.as_ref().map(|_| "webhook-secret"));
-        files.extend((!self.preview_only).then_some("events-token"));
-        files
     }
 
     /// The chart's values.
@@ -149,8 +152,16 @@ impl NextSteps {
             format!("--set secret.name={secret}"),
             format!("--set 'configRepositories={{{}}}'", self.repository()),
         ];
+        if self.api_url != "https://api.github.com" {
+            values.push(format!("--set github.apiUrl={}", self.api_url));
+        }
         if self.preview_only {
             values.push("--set previewOnly.enabled=true".into());
+            values.extend(
+                self.url
+                    .as_ref()
+                    .map(|_| "--set previewOnly.webhook=true".into()),
+            );
         } else if let Some(url) = &self.url {
             values.push(format!("--set eventsAudience={url}"));
         }
@@ -159,20 +170,25 @@ impl NextSteps {
 
     /// The flags of `windlass serve`.
     fn flags(&self, folder: &str) -> Vec<String> {
+        let file = |name: &str| quoted(&format!("{folder}/{name}"));
         let mut flags = vec![
             format!("--github-app-id {}", self.app_id),
-            format!("--github-private-key-file {folder}/private-key.pem"),
+            format!("--github-private-key-file {}", file("private-key.pem")),
             format!("--github-api-url {}", self.api_url),
             format!("--config-repository {}", self.repository()),
         ];
-        if self.url.is_some() {
-            flags.push(format!(
-                "--github-webhook-secret-file {folder}/webhook-secret"
-            ));
+        for (name, flag) in [
+            ("webhook-secret", "--github-webhook-secret-file"),
+            ("events-token", "--events-token-file"),
+        ] {
+            if self.names.contains(&name) {
+                flags.push(format!("{flag} {}", file(name)));
+            }
         }
-        match self.preview_only {
-            true => flags.push("--preview-only".into()),
-            false => flags.push(format!("--events-token-file {folder}/events-token")),
+        if self.preview_only {
+            flags.push("--preview-only".into());
+        } else if let Some(url) = &self.url {
+            flags.push(format!("--events-audience {url}"));
         }
         flags
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use http::Method;
+use http::{HeaderMap, Method};
 use reqwest::redirect::Policy;
 use serde_json::json;
 
@@ -16,6 +16,8 @@ use crate::support::{Setup, World, plane};
 struct Wizard {
     child: Child,
     page: String,
+    /// The address that the terminal printed.
+    opened: String,
     http: reqwest::Client,
 }
 
@@ -32,13 +34,20 @@ impl Wizard {
             .split_whitespace()
             .find(|word| word.starts_with("http://"));
         let page = page.unwrap_or_else(|| panic!("{line}"));
+        let (page, key) = page.split_once("/?key=").unwrap();
+        // The cookie that the browser gets from that address.
+        let mut headers = HeaderMap::new();
+        let cookie = format!("windlass-setup={key}");
+        headers.insert("cookie", cookie.parse().unwrap());
         Self {
             child,
-            page: page.trim_end_matches('/').into(),
+            page: page.into(),
             http: reqwest::Client::builder()
                 .redirect(Policy::none())
+                .default_headers(headers)
                 .build()
                 .unwrap(),
+            opened: format!("{page}/?key={key}"),
         }
     }
 
@@ -158,6 +167,14 @@ async fn from_no_app_to_the_first_preview() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("credentials");
     let wizard = Wizard::start(command(&world, &folder));
+    // Others of this machine have not the address that the terminal printed.
+    let other = reqwest::Client::builder().redirect(Policy::none()).build();
+    let other = other.unwrap();
+    let seen = other.get(&wizard.page).send().await.unwrap();
+    assert_eq!(seen.status(), 403);
+    let opened = other.get(&wizard.opened).send().await.unwrap();
+    let cookie = opened.headers()["set-cookie"].to_str().unwrap();
+    has(cookie, &["HttpOnly", "SameSite=Lax"]);
     registered(&world, &wizard).await;
     let page = wizard.html().await;
     has(
@@ -195,7 +212,7 @@ async fn from_no_app_to_the_first_preview() {
     let again = command(&world, &folder).output().unwrap();
     has(
         &String::from_utf8(again.stderr).unwrap(),
-        &["has the credentials of an App already"],
+        &["has credentials of an App already"],
     );
     // Installed, the repository is there, and its first pull request a button.
     let install = format!("{}/apps/windlass-acme/installations/new", world.forge.url());
@@ -233,7 +250,9 @@ async fn from_no_app_to_the_first_preview() {
     insta::assert_snapshot!(pull["body"].as_str().unwrap(), @r"
     This `windlass.yaml` says which directories are applications, and where they go. It was made from what this repository holds: read it, and change what is not meant so.
 
-    Before it is merged nothing is applied: `windlass plan` in a working copy of this branch shows what it would change. After the merge, the first sync changes nothing that exists already. It lists what it would change, and waits for `/adopt`.
+    Before it is merged, and before windlass runs, nothing is applied. The first sync creates what is missing, in every stage. What exists already it leaves alone: it lists what it would change, and waits for `/adopt`.
+
+    The file names clusters: windlass has to know each of them, by `--cluster NAME=KUBECONFIG`; `local` is the one that it runs in. The images that pull requests shall promote are not in it yet: add them under `images:`, with the repository whose CI announces each.
     ");
     let done = format!("{}/done", wizard.page);
     wizard.post(&done, &[("secret", &ours)]).await;

@@ -7,9 +7,12 @@ use crate::view;
 /// Refuses an encrypted object by itself, before the server names a field of SOPS. A reconciler of
 /// the stage may decrypt it: what it makes of it is not known.
 pub(super) fn encrypted(scope: &AppScope<'_>, request: &Request) -> Option<Prediction> {
-    let why = scope.keys.decrypt(&mut request.manifest.clone()).err()?;
+    if !request.manifest.is_encrypted() {
+        return None;
+    }
     let mut request = request.clone();
-    if scope.applies() {
+    let opened = scope.keys.decrypt(&mut request.manifest.clone());
+    if let (true, Err(why)) = (scope.applies(), opened) {
         return Some(request.refused_unseen(view::encrypted(&why)));
     }
     request.notes.unverified = Some("it is encrypted with SOPS: its values are not known".into());

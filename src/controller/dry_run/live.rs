@@ -18,11 +18,12 @@ use crate::domain::{OWNER_LABEL, canonical_json};
 /// From this many objects of a kind on, one list is cheaper than a request for each.
 const LIST_FROM: usize = 6;
 
-/// A digest of the manifest that would be applied.
+/// A digest of the manifest that would be applied. What is encrypted in Git counts as it stands
+/// there: the digest is in the status of `Application`, for everybody who reads that.
 pub fn manifest_hash(manifest: &Manifest) -> String {
     let mut hash = Sha256::new();
     hash.update(&manifest.version);
-    hash.update(canonical_json(&manifest.value));
+    hash.update(canonical_json(&manifest.as_in_git()));
     hex::encode(&hash.finalize()[..8])
 }
 

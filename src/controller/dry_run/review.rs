@@ -68,6 +68,7 @@ mod tests {
     fn predicted(group: &str, kind: &str, live: Option<Value>, after: Value) -> Prediction {
         Prediction {
             manifest: Manifest {
+                sealed: Default::default(),
                 key: ResourceKey {
                     group: group.into(),
                     kind: kind.into(),

@@ -263,8 +263,10 @@ pub async fn normalize_by(
     let mut settled = Settled::default();
     for manifest in manifests {
         let mut manifest = manifest.clone();
-        // What stays encrypted is refused later, with the reason.
-        let _ = scope.keys.decrypt(&mut manifest);
+        // What stays encrypted is refused later, with the reason. Argo CD applies it as it is.
+        if !matches!(scope.target.stage.reconcile, Reconciler::ArgoCd(_)) {
+            let _ = scope.keys.decrypt(&mut manifest);
+        }
         let kind = scope
             .cluster
             .kind(&manifest.key.group, &manifest.version, &manifest.key.kind)

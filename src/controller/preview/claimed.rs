@@ -103,6 +103,7 @@ mod tests {
     #[test]
     fn what_two_applications_have_is_refused() {
         let head = ["shared", "own"].map(|name| Manifest {
+            sealed: Default::default(),
             key: key(name),
             version: "v1".into(),
             value: json!({}),

@@ -219,6 +219,7 @@ async fn invalidated(
             continue;
         }
         let manifest = Manifest {
+            sealed: Default::default(),
             key: key.clone(),
             version: version.to_string(),
             value: value.clone(),

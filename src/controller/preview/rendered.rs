@@ -213,6 +213,7 @@ mod tests {
         };
         Outside {
             manifest: Manifest {
+                sealed: Default::default(),
                 key,
                 version: "v1".into(),
                 value: json!({"data": data}),

@@ -11,6 +11,7 @@ use crate::controller::{Error, Requeue, Result, Writer, branch_rules};
 use crate::domain::PullRequestKey;
 use crate::domain::activity::What;
 use crate::domain::approvals::{Contributors, Doubt};
+use crate::domain::gate::Standing;
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT, Step, shortened};
 use crate::github::{self, NewAnnotation, NewCheck};
 use crate::view;
@@ -21,6 +22,10 @@ pub async fn act(
     observation: &Observation,
     steps: Vec<Step>,
 ) -> Result<Requeue> {
+    // From now on a person may merge, also while this process is down.
+    if is_passed(observation) {
+        approved::record(ctx, key, observation).await?;
+    }
     let mut requeue = next_look(ctx, observation);
     let mut refused: Option<(Step, Error)> = None;
     for step in steps {
@@ -50,6 +55,12 @@ pub async fn act(
         Some((_, error)) => Err(error),
         None => Ok(requeue),
     }
+}
+
+/// Whether an open pull request passes all gates.
+fn is_passed(observation: &Observation) -> bool {
+    let verdict = observation.observed.verdict.as_ref();
+    verdict.is_some_and(|verdict| verdict.standing == Standing::Passed)
 }
 
 /// Whether a merge needs it: what was shown and decided, and that somebody changed what was shown.
@@ -108,10 +119,6 @@ async fn take(
         Step::Dequeue => merge::dequeue(ctx, key, observation).await?,
         Step::RetireGate => retire_gate(ctx, key, observation).await?,
         Step::SetGate { state, description } => {
-            // From now on a person may merge, also while this process is down.
-            if state == "success" {
-                approved::record(ctx, key, observation).await?;
-            }
             set_gate(ctx, key, observation, state, description).await?
         }
         Step::Answer { source } => commands::answer(ctx, key, observation, source).await?,

@@ -191,6 +191,7 @@ fn what_helm_would_read_as_something_else_is_refused() {
 #[test]
 fn releases_are_read_with_care() {
     let release = |spec: Value| Manifest {
+        sealed: Default::default(),
         key: ResourceKey {
             group: release::GROUP.into(),
             kind: "HelmRelease".into(),

@@ -76,18 +76,27 @@ pub(super) fn digests(text: &str, paths: &[&FieldPath], image: &str) -> Vec<Opti
     let documents = split_documents(text).into_iter().map(single);
     let documents: Vec<_> = documents.filter_map(Result::ok).collect();
     let has_digest = is_digest_among(&documents, paths, image);
-    let digest = |path: &&FieldPath| {
-        let mut written = documents.iter().filter_map(|one| read(one, path, image));
-        match written.next() {
+    let of_path = |path: &&FieldPath| {
+        let found = documents.iter().filter_map(|one| read(one, path, image));
+        let (references, others): (Vec<_>, Vec<_>) =
+            found.partition(|written| matches!(written, Written::Reference(..)));
+        let found = if references.is_empty() {
+            others.into_iter().take(1).collect()
+        } else {
+            references
+        };
+        match found.as_slice() {
+            [] => vec![None],
             // Its digest stands beside it.
-            Some(Written::Tag(None)) if has_digest => None,
-            written => Some(written.and_then(|written| written.digest().cloned())),
+            [Written::Tag(None)] if has_digest => vec![],
+            found => found.iter().map(|one| one.digest().cloned()).collect(),
         }
     };
-    paths.iter().filter_map(digest).collect()
+    paths.iter().flat_map(of_path).collect()
 }
 
-/// Sets the named places of a file; an error names the one that is not there.
+/// Sets the named places of a file; an error names the one that is not there, or that several
+/// documents have.
 pub(super) fn set(
     text: &str,
     paths: &[&FieldPath],
@@ -96,26 +105,25 @@ pub(super) fn set(
     let pieces = split_documents(text);
     let documents = pieces.iter().map(|piece| single(piece).ok());
     let documents: Vec<_> = documents.collect();
-    let read_of = |document: &Option<Value>, path: &FieldPath| {
-        let document = document.as_ref()?;
-        read(document, path, &candidate.image)
-    };
+    let mut places = Vec::new();
     for path in paths {
-        if !documents.iter().any(|one| read_of(one, path).is_some()) {
-            return Err(EditError(format!(
-                "windlass.yaml names {path} for `{}`, and there is no reference to it, tag or digest",
-                candidate.image
-            )));
-        }
+        let found = documents.iter().enumerate();
+        let found: Vec<_> = found
+            .filter_map(|(index, document)| {
+                let document = document.as_ref()?;
+                Some((index, path, read(document, path, &candidate.image)?))
+            })
+            .collect();
+        places.extend(meant(path, found, &candidate.image)?);
     }
-    let known: Vec<_> = documents.iter().flatten().cloned().collect();
-    let has_digest = is_digest_among(&known, paths, &candidate.image);
+    let has_digest = places
+        .iter()
+        .any(|(.., written)| matches!(written, Written::Digest(_)));
     let mut out = String::new();
-    for (piece, document) in pieces.iter().zip(&documents) {
-        let assignments: Vec<_> = paths
-            .iter()
-            .filter_map(|path| {
-                let written = read_of(document, path)?;
+    for (index, (piece, document)) in pieces.iter().zip(&documents).enumerate() {
+        let of_it = places.iter().filter(|(at, ..)| *at == index);
+        let assignments: Vec<_> = of_it
+            .filter_map(|(_, path, written)| {
                 Some(Assignment {
                     steps: steps_of(document.as_ref()?, path)?,
                     value: written.of(candidate, has_digest).into(),
@@ -130,6 +138,29 @@ pub(super) fn set(
         }
     }
     Ok(out)
+}
+
+/// A named place: the document that has it, and what stands there.
+type Found<'a> = (usize, &'a &'a FieldPath, Written);
+
+/// Those that are meant: all references to the image; otherwise the only one.
+fn meant<'a>(
+    path: &FieldPath,
+    found: Vec<Found<'a>>,
+    image: &str,
+) -> Result<Vec<Found<'a>>, EditError> {
+    let is_reference = |(.., written): &Found<'_>| matches!(written, Written::Reference(..));
+    let (references, others): (Vec<_>, Vec<_>) = found.into_iter().partition(is_reference);
+    match (references.is_empty(), others.len()) {
+        (false, _) => Ok(references),
+        (true, 1) => Ok(others),
+        (true, 0) => Err(EditError(format!(
+            "windlass.yaml names {path} for `{image}`, and there is no reference to it, tag or digest"
+        ))),
+        (true, several) => Err(EditError(format!(
+            "windlass.yaml names {path} for `{image}`, and {several} documents of the file have that: put the one into a file of its own"
+        ))),
+    }
 }
 
 fn is_digest_among(documents: &[Value], paths: &[&FieldPath], image: &str) -> bool {
@@ -211,6 +242,15 @@ mod tests {
             assert_eq!(set_in(text, paths), Ok(expected.clone()), "{text}");
             assert_eq!(set_in(&expected, paths), Ok(expected.clone()), "twice");
         }
+    }
+
+    #[test]
+    fn another_document_at_the_same_path_stays_as_it_is() {
+        let two = "args: [ghcr.io/acme/shop:1.0]\n---\nargs: [8080]\n";
+        let set = set_in(two, &[".args[0]"]).unwrap();
+        assert!(set.ends_with("---\nargs: [8080]\n"), "{set}");
+        let why = set_in("v: '1'\n---\nv: '2'\n", &[".v"]).unwrap_err();
+        assert!(why.contains("2 documents of the file have that"), "{why}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! `parse`: reads a document. `images`: what it runs. `names`: the names that Kubernetes accepts. `server_fields`: an object
 //! without the fields that the server maintains. `stage`: the order of applying.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -79,6 +80,8 @@ pub struct Manifest {
     /// The API version without the group: `v1`.
     pub version: String,
     pub value: Value,
+    /// The keys of a Secret's data that were decrypted, each as it stands in Git.
+    pub sealed: BTreeMap<String, String>,
 }
 
 impl Manifest {
@@ -121,6 +124,16 @@ impl Manifest {
             collect(document, "a stored rendering", &|_| {}, &mut manifests)
         })?;
         Ok(manifests)
+    }
+
+    /// The object with its data as it stands in Git, where that is encrypted: who reads Git can
+    /// compare that, and nobody can test a guess of what it holds.
+    pub fn as_in_git(&self) -> Value {
+        let mut value = self.value.clone();
+        for (key, text) in &self.sealed {
+            value["data"][key] = text.as_str().into();
+        }
+        value
     }
 
     /// Whether SOPS encrypted it, by what SOPS adds.

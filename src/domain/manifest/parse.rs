@@ -46,6 +46,7 @@ pub(super) fn collect(
         None => (String::new(), api_version),
     };
     let manifest = Manifest {
+        sealed: Default::default(),
         key: ResourceKey {
             group,
             kind,

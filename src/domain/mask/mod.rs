@@ -174,10 +174,10 @@ impl Mask {
     /// Masks an object's secret values in a text about it.
     pub fn scrub(text: &str, object: &Value) -> String {
         let mut text = text.to_string();
-        let mut hidden: Vec<String> = secrets(object)
+        let mut hidden: Vec<String> = Vec::new();
+        secrets(object)
             .values()
-            .filter_map(|value| value.as_str().map(str::to_string))
-            .collect();
+            .for_each(|value| leaves(value, &mut hidden));
         hidden.extend(hidden.clone().iter().filter_map(|value| plain(value)));
         hidden.extend(
             texts(object)
@@ -192,6 +192,17 @@ impl Mask {
             text = text.replace(quoted.trim_matches('"'), HIDDEN);
         }
         text
+    }
+}
+
+/// The texts and numbers of a value, as a message has them.
+fn leaves(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) => found.push(text.clone()),
+        Value::Number(number) => found.push(number.to_string()),
+        Value::Array(items) => items.iter().for_each(|item| leaves(item, found)),
+        Value::Object(fields) => fields.values().for_each(|field| leaves(field, found)),
+        Value::Null | Value::Bool(_) => {}
     }
 }
 

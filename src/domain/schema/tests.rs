@@ -20,6 +20,7 @@ fn definition() -> Value {
 
 fn widget(spec: Value) -> Manifest {
     Manifest {
+        sealed: Default::default(),
         key: ResourceKey {
             group: "x.dev".into(),
             kind: "Widget".into(),

@@ -54,9 +54,13 @@ pub enum Encrypted {
     /// With the recipients that it is encrypted for: `age1…`, or another kind of key.
     #[error("for other keys")]
     OtherKeys(Vec<String>),
-    /// With the path of a value that its data key does not open.
+    /// With the path of a value that its data key does not open, or that is at a place where no
+    /// Secret has one.
     #[error("changed")]
     Changed(String),
+    /// With the path of a value that is a number or a yes or no.
+    #[error("no text")]
+    NotText(String),
 }
 
 /// The ways of SOPS to encrypt a data key, besides age, by the name that its file has them by.
@@ -73,8 +77,20 @@ impl Keys {
     /// Reads a file of `age-keygen`: one `AGE-SECRET-KEY-1…` a line; lines that begin with # are
     /// comments.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let keys = Self::parse_own(text)?;
+        match keys.0.is_empty() {
+            true => Err(Invalid("there is no age key".into())),
+            false => Ok(keys),
+        }
+    }
+
+    /// Reads a person's own file, which may be empty, or have keys of plugins: those are passed over.
+    pub fn parse_own(text: &str) -> Result<Self, Invalid> {
         let lines = text.lines().map(str::trim).enumerate();
+        let is_other =
+            |line: &str| line.starts_with("AGE-PLUGIN-") || line.starts_with("AGE-SECRET-KEY-PQ-");
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let lines = lines.filter(|(_, line)| !is_other(line));
         let identity = |(at, line): (usize, &str)| {
             Identity::parse(line).ok_or_else(|| {
                 // The line is a secret, or nearly one.
@@ -85,9 +101,6 @@ impl Keys {
             })
         };
         let identities: Vec<_> = lines.map(identity).collect::<Result<_, _>>()?;
-        if identities.is_empty() {
-            return Err(Invalid("there is no age key".into()));
-        }
         Ok(Self(identities.into()))
     }
 
@@ -101,10 +114,21 @@ impl Keys {
             return Err(Encrypted::NotASecret);
         }
         let key = self.data_key(&manifest.value["sops"])?;
-        let mut object = manifest.value.clone();
+        let (mut object, mut sealed) = (manifest.value.clone(), BTreeMap::new());
+        let fields = object.as_object_mut().into_iter().flatten();
+        for (name, value) in fields.filter(|(name, _)| *name != "sops") {
+            let is_data = matches!(name.as_str(), "data" | "stringData") && value.is_object();
+            // Nothing else of a Secret is hidden in previews and messages.
+            if !is_data && has_encrypted(value) {
+                return Err(Encrypted::Changed(name.clone()));
+            }
+            let entries = value.as_object_mut().filter(|_| is_data);
+            for (entry, value) in entries.into_iter().flatten() {
+                sealed.extend(open((name, entry), value, &key)?);
+            }
+        }
         object.as_object_mut().map(|object| object.remove("sops"));
-        open(&mut object, &key, &mut Vec::new())?;
-        manifest.value = object;
+        (manifest.value, manifest.sealed) = (object, sealed);
         Ok(())
     }
 
@@ -136,30 +160,39 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// Opens each encrypted value. The items of a list have the path of the list.
-fn open<'a>(value: &'a mut Value, key: &DataKey, path: &mut Vec<&'a str>) -> Result<(), Encrypted> {
+/// Opens one value of a Secret's data, and only a text: what the server says of anything else quotes
+/// it. The key with what stood there, if it was encrypted.
+fn open(
+    (field, name): (&str, &str),
+    value: &mut Value,
+    key: &DataKey,
+) -> Result<Option<(String, String)>, Encrypted> {
+    let changed = || Encrypted::Changed(format!("{field}.{name}"));
     match value {
         Value::String(text) if value::is_encrypted(text) => {
-            let opened = key.open(text, path);
-            *value = opened.ok_or_else(|| Encrypted::Changed(path.join(".")))?;
-            Ok(())
-        }
-        Value::Array(items) => {
-            for item in items {
-                let mut path = path.clone();
-                open(item, key, &mut path)?;
+            // SOPS joins a value's path by colons.
+            if name.contains(':') {
+                return Err(changed());
             }
-            Ok(())
+            let sealed = (name.to_string(), std::mem::take(text));
+            *value = match key.open(&sealed.1, &[field, name]) {
+                Some(opened @ Value::String(_)) => opened,
+                Some(_) => return Err(Encrypted::NotText(format!("{field}.{name}"))),
+                None => return Err(changed()),
+            };
+            Ok(Some(sealed))
         }
-        Value::Object(fields) => {
-            for (name, item) in fields {
-                let mut path = path.clone();
-                path.push(name);
-                open(item, key, &mut path)?;
-            }
-            Ok(())
-        }
-        _ => Ok(()),
+        other if has_encrypted(other) => Err(changed()),
+        _ => Ok(None),
+    }
+}
+
+fn has_encrypted(value: &Value) -> bool {
+    match value {
+        Value::String(text) => value::is_encrypted(text),
+        Value::Array(items) => items.iter().any(has_encrypted),
+        Value::Object(fields) => fields.values().any(has_encrypted),
+        _ => false,
     }
 }
 

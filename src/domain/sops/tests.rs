@@ -38,12 +38,64 @@ fn a_secret_is_decrypted_as_sops_does() {
 
 #[test]
 fn each_type_comes_back() {
-    let mut types = manifest(TYPES);
-    keys().decrypt(&mut types).unwrap();
-    assert_eq!(
-        types.value["a"],
-        json!({"int": 42, "float": 1.5, "yes": true, "no": false, "list": ["one", {"two": "zwei"}], "text": "grüße"})
-    );
+    let types = manifest(TYPES);
+    let key = keys().data_key(&types.value["sops"]).unwrap();
+    let open = |pointer: &str, path: &[&str]| {
+        let text = types.value["a"].pointer(pointer).unwrap();
+        key.open(text.as_str().unwrap(), path).unwrap()
+    };
+    for (pointer, path, expected) in [
+        ("/int", &["a", "int"][..], json!(42)),
+        ("/float", &["a", "float"], json!(1.5)),
+        ("/yes", &["a", "yes"], json!(true)),
+        ("/no", &["a", "no"], json!(false)),
+        // The items of a list have the path of the list.
+        ("/list/0", &["a", "list"], json!("one")),
+        ("/list/1/two", &["a", "list", "two"], json!("zwei")),
+        ("/text", &["a", "text"], json!("grüße")),
+    ] {
+        assert_eq!(open(pointer, path), expected);
+    }
+    // No field of a Secret.
+    let why = keys().decrypt(&mut types.clone());
+    assert_eq!(why, Err(Encrypted::Changed("a".into())));
+}
+
+/// What would be quoted in a message of the server, or stand where nothing is hidden.
+#[test]
+fn values_are_opened_where_a_secret_has_them_and_nowhere_else() {
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut secret = manifest(SECRET);
+        change(&mut secret.value);
+        let before = secret.clone();
+        let why = keys().decrypt(&mut secret).unwrap_err();
+        assert_eq!(secret, before);
+        why
+    };
+    let listed = |value: &mut Value| {
+        let token = value["data"]["token"].clone();
+        value["data"]["token"] = json!([token]);
+    };
+    assert_eq!(changed(&listed), Encrypted::Changed("data.token".into()));
+    let above = |value: &mut Value| {
+        value["stringData:password"] = value["stringData"]["password"].clone();
+    };
+    let why = Encrypted::Changed("stringData:password".into());
+    assert_eq!(changed(&above), why);
+    let below = |value: &mut Value| {
+        value["metadata"]["annotations"] = json!({"a": value["stringData"]["password"]});
+    };
+    assert_eq!(changed(&below), Encrypted::Changed("metadata".into()));
+}
+
+#[test]
+fn what_stands_in_git_is_kept_for_comparisons() {
+    let mut secret = manifest(SECRET);
+    keys().decrypt(&mut secret).unwrap();
+    let sealed: Vec<_> = secret.sealed.keys().collect();
+    assert_eq!(sealed, ["password", "port", "token"]);
+    let shown = secret.as_in_git();
+    assert!(shown["data"]["token"].as_str().unwrap().starts_with("ENC["));
 }
 
 #[test]
@@ -111,6 +163,9 @@ fn what_stays_encrypted_has_its_reason() {
 fn a_file_of_keys_is_checked_without_being_shown() {
     let two = format!("{KEY}\n\n# another\n{KEY}");
     assert_eq!(format!("{:?}", Keys::parse(&two).unwrap()), "Keys(2)");
+    let own = format!("AGE-PLUGIN-YUBIKEY-1QQ\n{KEY}");
+    assert_eq!(format!("{:?}", Keys::parse_own(&own).unwrap()), "Keys(1)");
+    assert_eq!(format!("{:?}", Keys::parse_own("").unwrap()), "Keys(0)");
     for (text, words) in [
         ("", "there is no age key"),
         ("# nothing\n", "there is no age key"),

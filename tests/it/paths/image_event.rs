@@ -261,14 +261,17 @@ async fn an_unread_repository_stops_only_the_images_that_it_uses() {
         ..Setup::default()
     })
     .await;
+    let namespace = world.namespace("web-staging");
     let catalog = format!(
         "version: 1\nstages:\n  staging: {{cluster: local}}\napplications:\n  - path: apps/{{application}}/{{stage}}\n    namespace: {}\n    images:\n      ghcr.io/globex/web: {{source: globex/web}}\n",
-        world.namespace("shop-staging")
+        namespace
     );
-    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\n";
+    let objects = format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: web}}\n"
+    );
     let files = [
         ("windlass.yaml".to_string(), catalog),
-        ("apps/web/staging/web.yaml".to_string(), map.to_string()),
+        ("apps/web/staging/web.yaml".to_string(), objects),
     ];
     world.forge.create_repository(OTHER, &files).unwrap();
     let id = world.forge.install("globex", None).unwrap();

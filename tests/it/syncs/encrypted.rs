@@ -75,6 +75,23 @@ async fn an_encrypted_secret_is_applied_and_shown_nowhere() {
     world.sync_status(&commit, "success").await;
     let applied = data(&world).await.unwrap();
     assert_eq!(text(&applied, "password"), "staple horse: battery");
+    // A guess in plain text looks the same whether it is right or wrong.
+    let mut seen = Vec::new();
+    for (branch, guess) in [("right", "staple horse: battery"), ("wrong", "12345")] {
+        let text = format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: database}}\ntype: Opaque\nstringData: {{password: '{guess}', port: '5432', empty: ''}}\ndata: {{token: c3dvcmRmaXNo}}\n"
+        );
+        let number = world.propose("bob", branch, &[(file, Some(&text))]);
+        world.previewed(number).await;
+        let told = world.conversation(number);
+        has(
+            &told,
+            &["+  password: (hidden, new)", "+  token: (hidden, new)"],
+        );
+        let (_, diff) = told.split_once("```diff").unwrap();
+        seen.push(diff.split_once("```").unwrap().0.to_string());
+    }
+    assert_eq!(seen[0], seen[1]);
     // Somebody's change by hand is taken back.
     let namespace = world.namespace("shop-staging");
     let patch = r#"{"stringData":{"password":"mine"}}"#;

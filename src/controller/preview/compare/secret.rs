@@ -21,7 +21,7 @@ pub fn show_git_sides(
     ] {
         if let Side::Object(value, _) = side {
             value["data"] = manifest
-                .map(|manifest| manifest.value["data"].clone())
+                .map(|manifest| manifest.as_in_git()["data"].clone())
                 .unwrap_or_default();
         }
     }
@@ -98,6 +98,7 @@ mod tests {
         ] {
             let mut comparison = comparison(kind, "live", "new");
             let base = Manifest {
+                sealed: Default::default(),
                 key: comparison.key.clone(),
                 version: "v1".into(),
                 value: json!({"data": {"key": "base"}}),
