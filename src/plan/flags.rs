@@ -47,6 +47,11 @@ pub struct PlanArgs {
     #[arg(long = "application", value_name = "APPLICATION/STAGE")]
     pub(super) applications: Vec<String>,
 
+    /// Plan every application, also those that the change does not touch: what the next sync would do
+    /// anyway is listed as waiting, or as reverted
+    #[arg(long)]
+    pub(super) all: bool,
+
     /// Output format; markdown is the comment of a pull request
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     pub(super) output: Output,

@@ -98,7 +98,7 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
         failure,
         changes,
         total,
-        inputs,
+        mut inputs,
         heads,
     } = preview::git_diff(&mirror, &name, Some(&catalog), &base, &head)?;
     // What the change itself breaks comes first.
@@ -107,6 +107,14 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
         if !unmatched.is_empty() {
             bail!("{}", unmatched.join("\n"));
         }
+    }
+    if args.all {
+        let others = untouched(&heads, &inputs);
+        notes.push(format!(
+            "all applications are planned; the change touches {} of them",
+            inputs.len()
+        ));
+        inputs.extend(others);
     }
     let preview = Preview {
         policy: changes.policy,
@@ -172,6 +180,19 @@ async fn applications(
         planned
     });
     Ok(side_by_side(counted).await?)
+}
+
+/// The applications that a change does not touch, as if it left them as they are.
+fn untouched(heads: &[(Target, RenderInputs)], touched: &[Touched]) -> Vec<Touched> {
+    let is_touched = |target: &Target| touched.iter().any(|one| one.target.is_same(target));
+    let others = heads.iter().filter(|(target, _)| !is_touched(target));
+    let as_it_is = |(target, inputs): &(Target, RenderInputs)| Touched {
+        target: target.clone(),
+        before: inputs.clone(),
+        after: inputs.clone(),
+        in_base: true,
+    };
+    others.map(as_it_is).collect()
 }
 
 /// Fails if a requested application does not exist.

@@ -53,7 +53,7 @@ pub(super) async fn configured(
         Some(text) => {
             let text = String::from_utf8_lossy(&text).into_owned();
             let note = format!(
-                "`{onto}` has no {FILE}: the plan uses the one of the change, and shows what differs in manifests; what a first sync would create besides is not shown"
+                "`{onto}` has no {FILE}: the plan uses the one of the change, and shows what differs in manifests; `--all` adds what a first sync would do besides"
             );
             (vec![(FILE.to_string(), text)], vec![note])
         }

@@ -8,7 +8,7 @@ pub fn initialized(targets: &[Target], left_out: &[String]) -> String {
     for what in left_out {
         text.push_str(&format!("left out: {what}\n"));
     }
-    text + "next: read the file, then `windlass plan` shows what it would change in your cluster\n"
+    text + "next: read the file, then `windlass plan --all` shows what a first sync would do in your cluster\n"
 }
 
 /// A line for each application in each stage.

@@ -79,7 +79,7 @@ pub fn permissions(manifest: &Value) -> Vec<(String, String)> {
 pub fn first_pull(left_out: &[String]) -> String {
     let mut text = String::from(
         "This `windlass.yaml` says which directories are applications, and where they go. It was made from what this repository holds: read it, and change what is not meant so.\n\n\
-         Before it is merged, and before windlass runs, nothing is applied. The first sync creates what is missing, in every stage. What exists already it leaves alone: it lists what it would change, and waits for `/adopt`.\n\nThe file names clusters: windlass has to know each of them, by `--cluster NAME=KUBECONFIG`; `local` is the one that it runs in. The images that pull requests shall promote are not in it yet: add them under `images:`, with the repository whose CI announces each.\n",
+         Before it is merged, and before windlass runs, nothing is applied. The first sync creates what is missing, in every stage. What exists already it leaves alone: it lists what it would change, and waits for `/adopt`. `windlass plan --all` in a working copy of this branch shows both.\n\nThe file names clusters: windlass has to know each of them, by `--cluster NAME=KUBECONFIG`; `local` is the one that it runs in. The images that pull requests shall promote are not in it yet: add them under `images:`, with the repository whose CI announces each.\n",
     );
     if !left_out.is_empty() {
         text.push_str("\nLeft out:\n\n");

@@ -152,7 +152,7 @@ async fn a_repository_without_windlass_is_planned_and_configured() {
     windlass.yaml has 2 applications:
       shop/staging     shop/overlays/staging → namespace shop-staging on local
       shop/production  shop/overlays/production → namespace shop-production on local
-    next: read the file, then `windlass plan` shows what it would change in your cluster
+    next: read the file, then `windlass plan --all` shows what a first sync would do in your cluster
     ");
     let written = std::fs::read_to_string(copy.folder().join("windlass.yaml")).unwrap();
     insta::assert_snapshot!(world.scrub(&written), @r#"
@@ -195,6 +195,34 @@ async fn a_repository_without_windlass_is_planned_and_configured() {
             "1 of 2 applications changes",
         ],
     );
+    // What the change leaves as it is, and a first sync would do: production has no such label yet.
+    let map = format!(
+        "{}  - map.yaml\n",
+        kustomization(&production, "../../base")
+            .replace("resources: [../../base]", "resources:\n  - ../../base")
+    );
+    copy.write("shop/overlays/production/kustomization.yaml", &map);
+    copy.write(
+        "shop/overlays/production/map.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new}\n",
+    );
+    copy.git(&["add", "."]);
+    copy.git(&["commit", "-qm", "A map and a configuration"]);
+    copy.git(&["update-ref", "refs/remotes/origin/trunk", "HEAD"]);
+    let (text, code) = copy.run(&["plan", "--all"]);
+    assert_eq!(code, 0, "{text}");
+    insta::assert_snapshot!(world.scrub(&text), @"
+    note: all applications are planned; the change touches 0 of them
+    2 of 2 applications change · the cluster stays as it is
+
+    shop/staging on local
+      merged before and waiting to be synced: 1
+        • changed Deployment shop-staging/lab
+
+    shop/production on local
+      merged before and waiting to be synced: 1
+        • created ConfigMap shop-production/new
+    ");
     copy.write(
         "windlass.yaml",
         &written

@@ -250,7 +250,7 @@ async fn from_no_app_to_the_first_preview() {
     insta::assert_snapshot!(pull["body"].as_str().unwrap(), @r"
     This `windlass.yaml` says which directories are applications, and where they go. It was made from what this repository holds: read it, and change what is not meant so.
 
-    Before it is merged, and before windlass runs, nothing is applied. The first sync creates what is missing, in every stage. What exists already it leaves alone: it lists what it would change, and waits for `/adopt`.
+    Before it is merged, and before windlass runs, nothing is applied. The first sync creates what is missing, in every stage. What exists already it leaves alone: it lists what it would change, and waits for `/adopt`. `windlass plan --all` in a working copy of this branch shows both.
 
     The file names clusters: windlass has to know each of them, by `--cluster NAME=KUBECONFIG`; `local` is the one that it runs in. The images that pull requests shall promote are not in it yet: add them under `images:`, with the repository whose CI announces each.
     ");
