@@ -1,6 +1,5 @@
 //! The composition root: builds the reader, the writer and the server, and spawns the loops.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
 use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
@@ -14,9 +13,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::cluster::connect;
 use crate::cluster::lease::Holder;
 use crate::cluster::store::Store;
-use crate::cluster::{Cluster, WatchEvent, connect, connect_as};
 use crate::config::Settings;
 use crate::controller::activity::{self, Activities};
 use crate::controller::heads::Heads;
@@ -35,8 +34,11 @@ use crate::render::{Fetcher, Local, Programs, Renderer, Runner, Sources};
 use crate::telemetry::Metrics;
 use crate::{controller, http, outgoing};
 
+mod clusters;
 mod sources;
 
+pub use clusters::{Clusters, clusters};
+use clusters::{Kubeconfigs, changed};
 use sources::sources;
 
 /// Whose image events are taken; None with `--preview-only`.
@@ -53,13 +55,22 @@ fn senders(settings: &Settings) -> anyhow::Result<Option<Senders>> {
     Ok((senders.token.is_some() || senders.oidc.is_some()).then_some(senders))
 }
 
+/// Why it does not serve any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Stopped,
+    /// A kubeconfig changed: it is to be started again, with the new one.
+    Reload,
+}
+
 /// Serves until `stop`: answers health checks at once, and reconciles while it holds the Lease.
 pub async fn run(
     settings: Settings,
     listener: TcpListener,
     metrics_listener: TcpListener,
     stop: CancellationToken,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Ended> {
+    let kubeconfigs = Kubeconfigs::read(&settings);
     let kubeconfig = settings.kubeconfig.as_deref().map(|path| (path, None));
     let home_client = connect(kubeconfig)
         .await
@@ -91,7 +102,8 @@ pub async fn run(
 
     let permit = tokio::select! {
         permit = permit(holder.as_ref()) => permit?,
-        () = stop.cancelled() => return Ok(()),
+        () = stop.cancelled() => return Ok(Ended::Stopped),
+        () = changed(&kubeconfigs) => return Ok(Ended::Reload),
     };
     let started = Timestamp::now();
     let store = match settings.preview_only {
@@ -122,9 +134,10 @@ pub async fn run(
     };
     let loops = loops(&ctx, &stop);
     let outcome = tokio::select! {
-        () = sources(&ctx, &server, &settings, started) => Ok(()),
+        () = sources(&ctx, &server, &settings, started) => Ok(Ended::Stopped),
+        () = changed(&kubeconfigs) => Ok(Ended::Reload),
         error = keep(holder.as_ref()) => Err(error.context("windlass stops, since it may not write any more")),
-        () = stop.cancelled() => Ok(()),
+        () = stop.cancelled() => Ok(Ended::Stopped),
     };
     // Running reconciles finish; no new one starts.
     stop.cancel();
@@ -185,39 +198,6 @@ const LAST_WRITES: Duration = Duration::from_secs(8);
 /// The most previews that are made at the same time.
 const PREVIEWS_AT_ONCE: usize = 3;
 
-/// The clusters of the settings and the one that windlass runs in, each with a client for every
-/// account of a project.
-pub async fn clusters(
-    settings: &Settings,
-    watch_events: &mpsc::Sender<WatchEvent>,
-) -> anyhow::Result<BTreeMap<String, Cluster>> {
-    let local = settings.kubeconfig.clone().map(|path| (path, None));
-    let mut places = BTreeMap::from([("local".to_string(), local)]);
-    let others = settings.clusters.iter();
-    places.extend(others.map(|(name, place)| (name.clone(), Some(place.clone()))));
-    let projects = settings.projects.projects().iter();
-    let accounts: BTreeSet<_> = projects
-        .filter_map(|project| project.service_account.clone())
-        .chain(settings.preview_account.clone())
-        .collect();
-    let mut clusters = BTreeMap::new();
-    for (name, place) in places {
-        let place = place
-            .as_ref()
-            .map(|(path, context)| (path.as_path(), context.as_deref()));
-        let context = || format!("cannot connect to cluster `{name}`");
-        let mut acting = HashMap::new();
-        for account in &accounts {
-            let client = connect_as(place, Some(account));
-            acting.insert(account.clone(), client.await.with_context(context)?);
-        }
-        let client = connect(place).await.with_context(context)?;
-        let cluster = Cluster::new(&name, client, watch_events.clone()).with_accounts(acting);
-        clusters.insert(name, cluster);
-    }
-    Ok(clusters)
-}
-
 /// The renderer. An error if its processes cannot be jailed and the settings do not accept that.
 pub async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
     let runner = match &settings.renderer {
@@ -255,7 +235,7 @@ pub async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
 
 pub async fn reader(
     settings: &Settings,
-    clusters: BTreeMap<String, Cluster>,
+    clusters: Clusters,
     store: Store,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<Reader> {
@@ -276,7 +256,8 @@ pub async fn reader(
             settings.fetch_depth,
         )?,
         environment: Environment {
-            clusters: Arc::new(clusters),
+            clusters: Arc::new(clusters.connected),
+            away: Arc::new(clusters.away),
             projects: Some(settings.projects.clone()),
             keys: settings.keys.clone(),
             previews_as: None,

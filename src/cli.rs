@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::Ended;
 use crate::config::{ServeArgs, program, projects};
 use crate::operate::Operate;
 use crate::plan::{InitArgs, PlanArgs, ValidateArgs};
@@ -86,12 +88,10 @@ pub fn main() -> ExitCode {
         Command::Escape => return finish(Ok(jail::escape())),
         _ => {}
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        // Unoptimized, one look takes more than the usual two megabytes.
-        .thread_stack_size(8 << 20)
-        .build()
-    {
+    if let Command::Serve(args) = &command {
+        return serve(args);
+    }
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
@@ -104,7 +104,6 @@ pub fn main() -> ExitCode {
 async fn run(command: Command) -> ExitCode {
     let nothing = |()| String::new();
     finish(match command {
-        Command::Serve(args) => serve(*args).await.map(nothing),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => crate::sandbox::demo::demo(args).await.map(nothing),
         Command::Plan(args) => return plan(&args).await,
@@ -124,8 +123,10 @@ async fn run(command: Command) -> ExitCode {
         Command::Completions { shell } => Ok(completions(shell)),
         Command::Man { folder } => man(&folder).map(nothing),
         Command::Reference { folder } => reference(&folder).map(nothing),
-        // They have ended before there was a second thread.
-        Command::Jail(_) | Command::Escape | Command::Rules { .. } => Ok(String::new()),
+        // They have ended before.
+        Command::Serve(_) | Command::Jail(_) | Command::Escape | Command::Rules { .. } => {
+            Ok(String::new())
+        }
     })
 }
 
@@ -186,8 +187,34 @@ async fn render(args: RenderArgs) -> anyhow::Result<()> {
     }
 }
 
-async fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    telemetry::log_to_stderr(&args.log, args.log_format)?;
+/// How long tasks that block may take to end before a new start.
+const LAST_TASKS: Duration = Duration::from_secs(2);
+
+/// Serves, and starts again by itself when a kubeconfig changed. Each time has a runtime of its own,
+/// so that nothing of the time before goes on.
+fn serve(args: &ServeArgs) -> ExitCode {
+    let logging = telemetry::log_to_stderr(&args.log, args.log_format);
+    if let Err(error) = logging {
+        return fail(&error);
+    }
+    end_with_parent();
+    loop {
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(&error.into()),
+        };
+        let ended = runtime.block_on(serve_once(args));
+        // What listens is gone before it is bound again.
+        runtime.shutdown_timeout(LAST_TASKS);
+        match ended {
+            Ok(Ended::Reload) => {}
+            Ok(Ended::Stopped) => return ExitCode::SUCCESS,
+            Err(error) => return fail(&error),
+        }
+    }
+}
+
+async fn serve_once(args: &ServeArgs) -> anyhow::Result<Ended> {
     let settings = args.settings()?;
     let bind = async |address| {
         TcpListener::bind(address)
@@ -198,7 +225,6 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         bind(settings.listen).await?,
         bind(settings.metrics_listen).await?,
     );
-    end_with_parent();
     let stop = CancellationToken::new();
     let signalled = stop.clone();
     tokio::spawn(async move {
@@ -207,6 +233,14 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         signalled.cancel();
     });
     crate::app::run(settings, listener, metrics, stop).await
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // Unoptimized, one look takes more than the usual two megabytes.
+        .thread_stack_size(8 << 20)
+        .build()
 }
 
 /// With LIFELINE=stdin (the sandbox sets it) the process ends as soon as its standard input does:

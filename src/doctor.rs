@@ -144,7 +144,8 @@ async fn of_clusters(ctx: &Reader, settings: &Settings) -> Vec<Finding> {
     let targets = bases.iter().filter_map(|base| base.configured());
     for target in targets.flat_map(|configured| &configured.targets) {
         let destination = &target.destination;
-        if ctx.cluster(&destination.cluster).is_err() {
+        let is_away = ctx.environment.away.contains_key(&destination.cluster);
+        if !is_away && ctx.cluster(&destination.cluster).is_err() {
             findings.push(Finding::UnknownCluster {
                 cluster: destination.cluster.clone(),
                 application: format!("{}/{}", target.application, target.stage.name),
@@ -155,6 +156,10 @@ async fn of_clusters(ctx: &Reader, settings: &Settings) -> Vec<Finding> {
         if target.stage.reconcile.object().is_none() {
             namespaces.insert(destination.namespace.clone());
         }
+    }
+    for (name, why) in ctx.environment.away.iter() {
+        let (cluster, why) = (name.clone(), why.clone());
+        findings.push(Finding::ClusterAway { cluster, why });
     }
     for (name, cluster) in ctx.environment.clusters.iter() {
         let cluster_name = name.clone();

@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 
 use super::Result;
 use super::error::Error;
-use crate::cluster::Cluster;
 use crate::cluster::store::Served;
+use crate::cluster::{self, Cluster};
 use crate::controller::dry_run::AppScope;
 use crate::domain::catalog::{Destination, FILE, Reconciler, Target};
 use crate::domain::fence::{Fence, Project, Projects, ServiceAccount};
@@ -57,6 +57,8 @@ pub async fn side_by_side<T, E>(
 #[derive(Clone)]
 pub struct Environment {
     pub clusters: Arc<BTreeMap<String, Cluster>>,
+    /// Clusters of the settings that cannot be used, each with the reason.
+    pub away: Arc<BTreeMap<String, String>>,
     /// What config repositories may do. None: everything, for `windlass plan` without the server's
     /// settings.
     pub projects: Option<Projects>,
@@ -218,6 +220,12 @@ impl Environment {
 
     pub fn cluster(&self, name: &str) -> Result<&Cluster> {
         self.clusters.get(name).ok_or_else(|| {
+            if let Some(why) = self.away.get(name) {
+                return Error::Cluster(cluster::Error::Unavailable {
+                    what: format!("cluster `{name}`"),
+                    message: why.clone(),
+                });
+            }
             let known: Vec<_> = self.clusters.keys().map(String::as_str).collect();
             Error::Invalid(Invalid(format!(
                 "{FILE}: the server's settings have no cluster `{name}`; they have: {}",

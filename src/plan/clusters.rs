@@ -156,6 +156,7 @@ pub(super) async fn environment(
     }
     Ok(Environment {
         clusters: Arc::new(clusters),
+        away: Arc::default(),
         previews_as: None,
         projects,
         keys: ProjectKeys {

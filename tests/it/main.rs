@@ -13,6 +13,7 @@
 
 mod action;
 mod chart;
+mod clusters;
 mod contract;
 mod crash;
 mod delivery;
