@@ -87,6 +87,8 @@ pub async fn run(
     };
     let (watch_events, mut received_events) = mpsc::channel(1024);
     let clusters = clusters(&settings, &watch_events).await?;
+    let away: Vec<_> = clusters.away.keys().cloned().collect();
+    let changed = || changed(&settings, &kubeconfigs, &away);
     let metrics = Arc::new(Metrics::default());
     let server = Arc::new(Server {
         ctx: OnceLock::new(),
@@ -103,7 +105,7 @@ pub async fn run(
     let permit = tokio::select! {
         permit = permit(holder.as_ref()) => permit?,
         () = stop.cancelled() => return Ok(Ended::Stopped),
-        () = changed(&kubeconfigs) => return Ok(Ended::Reload),
+        () = changed() => return Ok(Ended::Reload),
     };
     let started = Timestamp::now();
     let store = match settings.preview_only {
@@ -135,7 +137,7 @@ pub async fn run(
     let loops = loops(&ctx, &stop);
     let outcome = tokio::select! {
         () = sources(&ctx, &server, &settings, started) => Ok(Ended::Stopped),
-        () = changed(&kubeconfigs) => Ok(Ended::Reload),
+        () = changed() => Ok(Ended::Reload),
         error = keep(holder.as_ref()) => Err(error.context("windlass stops, since it may not write any more")),
         () = stop.cancelled() => Ok(Ended::Stopped),
     };

@@ -1,8 +1,8 @@
 //! The command line.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -88,9 +88,6 @@ pub fn main() -> ExitCode {
         Command::Escape => return finish(Ok(jail::escape())),
         _ => {}
     }
-    if let Command::Serve(args) = &command {
-        return serve(args);
-    }
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
@@ -104,6 +101,7 @@ pub fn main() -> ExitCode {
 async fn run(command: Command) -> ExitCode {
     let nothing = |()| String::new();
     finish(match command {
+        Command::Serve(args) => serve(*args).await.map(nothing),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => crate::sandbox::demo::demo(args).await.map(nothing),
         Command::Plan(args) => return plan(&args).await,
@@ -123,10 +121,8 @@ async fn run(command: Command) -> ExitCode {
         Command::Completions { shell } => Ok(completions(shell)),
         Command::Man { folder } => man(&folder).map(nothing),
         Command::Reference { folder } => reference(&folder).map(nothing),
-        // They have ended before.
-        Command::Serve(_) | Command::Jail(_) | Command::Escape | Command::Rules { .. } => {
-            Ok(String::new())
-        }
+        // They have ended before there was a second thread.
+        Command::Jail(_) | Command::Escape | Command::Rules { .. } => Ok(String::new()),
     })
 }
 
@@ -187,34 +183,10 @@ async fn render(args: RenderArgs) -> anyhow::Result<()> {
     }
 }
 
-/// How long tasks that block may take to end before a new start.
-const LAST_TASKS: Duration = Duration::from_secs(2);
-
-/// Serves, and starts again by itself when a kubeconfig changed. Each time has a runtime of its own,
-/// so that nothing of the time before goes on.
-fn serve(args: &ServeArgs) -> ExitCode {
-    let logging = telemetry::log_to_stderr(&args.log, args.log_format);
-    if let Err(error) = logging {
-        return fail(&error);
-    }
-    end_with_parent();
-    loop {
-        let runtime = match runtime() {
-            Ok(runtime) => runtime,
-            Err(error) => return fail(&error.into()),
-        };
-        let ended = runtime.block_on(serve_once(args));
-        // What listens is gone before it is bound again.
-        runtime.shutdown_timeout(LAST_TASKS);
-        match ended {
-            Ok(Ended::Reload) => {}
-            Ok(Ended::Stopped) => return ExitCode::SUCCESS,
-            Err(error) => return fail(&error),
-        }
-    }
-}
-
-async fn serve_once(args: &ServeArgs) -> anyhow::Result<Ended> {
+/// Serves. When a kubeconfig changed, this program takes its own place: nothing of the time before
+/// goes on then, and the pod is the same.
+async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    telemetry::log_to_stderr(&args.log, args.log_format)?;
     let settings = args.settings()?;
     let bind = async |address| {
         TcpListener::bind(address)
@@ -225,14 +197,22 @@ async fn serve_once(args: &ServeArgs) -> anyhow::Result<Ended> {
         bind(settings.listen).await?,
         bind(settings.metrics_listen).await?,
     );
-    let stop = CancellationToken::new();
-    let signalled = stop.clone();
+    end_with_parent();
+    let signalled = CancellationToken::new();
+    let signal = signalled.clone();
     tokio::spawn(async move {
         wait_for_signal().await;
         tracing::info!("stopping");
-        signalled.cancel();
+        signal.cancel();
     });
-    crate::app::run(settings, listener, metrics, stop).await
+    let ended = crate::app::run(settings, listener, metrics, signalled.child_token()).await?;
+    if ended == Ended::Stopped || signalled.is_cancelled() {
+        return Ok(());
+    }
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let arguments = std::env::args_os().skip(1);
+    let error = std::process::Command::new(program).args(arguments).exec();
+    Err(error).context("cannot start again: start windlass anew")
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

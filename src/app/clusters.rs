@@ -1,12 +1,14 @@
 //! The clusters of the settings, and what happens when their kubeconfigs change.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use kube::config::Kubeconfig;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::cluster::{Cluster, WatchEvent, connect, connect_as};
 use crate::config::Settings;
@@ -14,6 +16,10 @@ use crate::config::Settings;
 /// How often the kubeconfigs are read again. Kubernetes itself takes a minute to bring a changed
 /// Secret into a pod.
 const READ_AGAIN: Duration = Duration::from_secs(5);
+
+/// The shortest time between two starts for a kubeconfig that is rewritten, and between two attempts
+/// with one that cannot be used.
+const CALM: Duration = Duration::from_secs(60);
 
 /// The clusters by name.
 pub struct Clusters {
@@ -40,20 +46,36 @@ pub async fn clusters(
         match cluster(settings, &name, place, watch_events).await {
             Ok(cluster) => drop(connected.insert(name, cluster)),
             Err(error) if name == "local" => return Err(error),
-            Err(error) => {
-                let why = format!("{error:#}");
-                tracing::error!(cluster = name, why, "a cluster cannot be used");
-                away.insert(name, why);
+            // The error may quote the kubeconfig, or the environment of its program.
+            Err(_) => {
+                let (file, why) = reason(place);
+                tracing::error!(cluster = name, file, why, "a cluster cannot be used");
+                away.insert(name, format!("its kubeconfig cannot be used: {why}"));
             }
         }
     }
     Ok(Clusters { connected, away })
 }
 
+/// The file of a cluster's kubeconfig, and why it cannot be used, in words of ours.
+fn reason(place: Option<(&Path, Option<&str>)>) -> (String, &'static str) {
+    let Some((file, _)) = place else {
+        return (String::new(), "windlass runs in no cluster");
+    };
+    let why = match (file.is_file(), Kubeconfig::read_from(file)) {
+        (false, _) => "the file is not there",
+        (true, Err(_)) => "the file is no kubeconfig",
+        (true, Ok(_)) => {
+            "its context, certificates or program for credentials fail: kubectl with the same file says why"
+        }
+    };
+    (file.display().to_string(), why)
+}
+
 async fn cluster(
     settings: &Settings,
     name: &str,
-    place: Option<(&std::path::Path, Option<&str>)>,
+    place: Option<(&Path, Option<&str>)>,
     watch_events: &mpsc::Sender<WatchEvent>,
 ) -> anyhow::Result<Cluster> {
     let projects = settings.projects.projects().iter();
@@ -83,22 +105,45 @@ impl Kubeconfigs {
 }
 
 /// The digest of a file; None: it cannot be read.
-fn digest(file: &std::path::Path) -> Option<[u8; 32]> {
+fn digest(file: &Path) -> Option<[u8; 32]> {
     let content = std::fs::read(file).ok()?;
     Some(Sha256::digest(content).into())
 }
 
-/// Waits until a kubeconfig is another one than it was, and can be read.
-pub(super) async fn changed(known: &Kubeconfigs) {
+/// Waits until a kubeconfig is another one than it was, and complete; or until a cluster can be used
+/// that could not.
+pub(super) async fn changed(settings: &Settings, known: &Kubeconfigs, away: &[String]) {
+    let (started, mut before) = (Instant::now(), BTreeMap::new());
+    let (events, _unheard) = mpsc::channel(1);
+    let mut tried = started;
     loop {
         tokio::time::sleep(READ_AGAIN).await;
-        let is_new = |(file, known): &(&PathBuf, &Option<[u8; 32]>)| {
+        for (file, known) in &known.0 {
             let now = digest(file);
-            now.is_some() && now != **known
-        };
-        if let Some((file, _)) = known.0.iter().find(is_new) {
-            tracing::info!(file = %file.display(), "a kubeconfig changed: windlass starts again with it");
-            return;
+            // Twice the same: nobody is writing it. A file that somebody writes all the time starts
+            // windlass again once a minute at most.
+            let is_settled = before.insert(file, now) == Some(now);
+            let is_due = known.is_none() || started.elapsed() > CALM;
+            let is_new = now.is_some() && now != *known && is_settled && is_due;
+            if is_new && Kubeconfig::read_from(file).is_ok() {
+                tracing::info!(file = %file.display(), "a kubeconfig changed: windlass starts again with it");
+                return;
+            }
+        }
+        if tried.elapsed() < CALM {
+            continue;
+        }
+        tried = Instant::now();
+        for name in away {
+            let place = settings.clusters.get(name);
+            let place = place.map(|(file, context)| (file.as_path(), context.as_deref()));
+            if cluster(settings, name, place, &events).await.is_ok() {
+                tracing::info!(
+                    cluster = name,
+                    "a cluster can be used: windlass starts again with it"
+                );
+                return;
+            }
         }
     }
 }

@@ -144,13 +144,16 @@ impl Oidc {
             return Ok(key);
         }
         if next_read.is_none_or(|next| next <= Instant::now()) {
-            let read = self.read().await;
-            let pause = if read.is_ok() { READ_AGAIN } else { TRY_AGAIN };
-            *next_read = Some(Instant::now() + pause);
-            match read {
-                Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys,
+            // Before: whoever asks may go away meanwhile.
+            *next_read = Some(Instant::now() + PATIENCE + TRY_AGAIN);
+            match self.read().await {
+                Ok(keys) => {
+                    *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+                    *next_read = Some(Instant::now() + READ_AGAIN);
+                }
                 Err(error) => {
                     tracing::warn!(issuer = self.issuer, %error, "GitHub's keys cannot be read");
+                    *next_read = Some(Instant::now() + TRY_AGAIN);
                 }
             }
         }
@@ -160,7 +163,8 @@ impl Oidc {
         }
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         Err(match keys.read {
-            Some(read) if read.elapsed() < TOO_OLD => {
+            // It may be a newer key than the last read showed: then CI tries again.
+            Some(read) if read.elapsed() < READ_AGAIN => {
                 Refusal::NotOurs(format!("{} has no such key", self.issuer))
             }
             _ => Refusal::NoKeys(self.issuer.clone()),
@@ -195,8 +199,10 @@ impl Oidc {
         let key = |key: &jsonwebtoken::jwk::Jwk| {
             Some((key.common.key_id.clone()?, DecodingKey::from_jwk(key).ok()?))
         };
+        let known: HashMap<_, _> = set.keys.iter().take(MOST_KEYS).filter_map(key).collect();
+        anyhow::ensure!(!known.is_empty(), "{url} has no keys");
         Ok(Keys {
-            known: set.keys.iter().take(MOST_KEYS).filter_map(key).collect(),
+            known,
             read: Some(Instant::now()),
         })
     }

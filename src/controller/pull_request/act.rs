@@ -22,9 +22,10 @@ pub async fn act(
     observation: &Observation,
     steps: Vec<Step>,
 ) -> Result<Requeue> {
-    // From now on a person may merge, also while this process is down.
-    if is_passed(observation) {
-        approved::record(ctx, key, observation).await?;
+    if is_passed(observation)
+        && let Err(error) = approved::record_once(ctx, key, observation).await
+    {
+        tracing::warn!(pr = %key, %error, "what was approved cannot be stored: it is tried again");
     }
     let mut requeue = next_look(ctx, observation);
     let mut refused: Option<(Step, Error)> = None;
@@ -119,6 +120,10 @@ async fn take(
         Step::Dequeue => merge::dequeue(ctx, key, observation).await?,
         Step::RetireGate => retire_gate(ctx, key, observation).await?,
         Step::SetGate { state, description } => {
+            // From now on a person may merge, also while this process is down.
+            if state == "success" {
+                approved::record(ctx, key, observation).await?;
+            }
             set_gate(ctx, key, observation, state, description).await?
         }
         Step::Answer { source } => commands::answer(ctx, key, observation, source).await?,

@@ -5,6 +5,26 @@ use crate::controller::{Result, Writer};
 use crate::domain::PullRequestKey;
 use crate::domain::approved::{self, ApprovedPlan};
 
+/// The same as [`record`], once for each preview: a newer base has another one.
+pub async fn record_once(
+    ctx: &Writer,
+    key: &PullRequestKey,
+    observation: &Observation,
+) -> Result<()> {
+    let Some(shown) = &observation.shown_preview else {
+        return Ok(());
+    };
+    let inputs = shown.preview.applications.iter();
+    let inputs: Vec<_> = inputs.map(|app| app.inputs.clone()).collect();
+    let recorded = &ctx.cache.pulls.recorded;
+    if recorded.get(key).is_some_and(|known| known == inputs) {
+        return Ok(());
+    }
+    record(ctx, key, observation).await?;
+    recorded.insert(key.clone(), inputs);
+    Ok(())
+}
+
 /// Stores what the pull request was approved for before anybody may merge it, so that the sync is
 /// compared with it.
 pub async fn record(ctx: &Writer, key: &PullRequestKey, observation: &Observation) -> Result<()> {

@@ -127,6 +127,12 @@ impl Keys {
                 sealed.extend(open((name, entry), value, &key)?);
             }
         }
+        // The server takes the plain one of two: what was reviewed would be the other.
+        let has = |field: &str, key: &String| object[field].get(key).is_some();
+        let in_both = |key: &&String| has("data", key) && has("stringData", key);
+        if let Some(key) = sealed.keys().find(in_both) {
+            return Err(Encrypted::Changed(format!("data.{key}")));
+        }
         object.as_object_mut().map(|object| object.remove("sops"));
         (manifest.value, manifest.sealed) = (object, sealed);
         Ok(())

@@ -86,6 +86,9 @@ fn values_are_opened_where_a_secret_has_them_and_nowhere_else() {
         value["metadata"]["annotations"] = json!({"a": value["stringData"]["password"]});
     };
     assert_eq!(changed(&below), Encrypted::Changed("metadata".into()));
+    // The server would take the plain one.
+    let over = |value: &mut Value| value["stringData"]["token"] = "evil".into();
+    assert_eq!(changed(&over), Encrypted::Changed("data.token".into()));
 }
 
 #[test]
