@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use super::registration::{MANIFEST, PREVIEW_ONLY};
 use super::{GitHub, Result};
 
 /// What the App is on GitHub.
@@ -13,10 +14,6 @@ pub struct RegisteredApp {
     permissions: BTreeMap<String, String>,
     events: BTreeSet<String>,
 }
-
-/// The manifests that the App is registered from.
-const MANIFEST: &str = include_str!("../../deploy/github-app.json");
-const PREVIEW_ONLY: &str = include_str!("../../deploy/github-app-preview-only.json");
 
 #[derive(Deserialize)]
 struct Manifest {

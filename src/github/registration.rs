@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use crate::outgoing::{Outgoing, causes};
 
-const MANIFEST: &str = include_str!("../../deploy/github-app.json");
-const PREVIEW_ONLY: &str = include_str!("../../deploy/github-app-preview-only.json");
+/// The manifests that the App is registered from.
+pub(super) const MANIFEST: &str = include_str!("../../deploy/github-app.json");
+pub(super) const PREVIEW_ONLY: &str = include_str!("../../deploy/github-app-preview-only.json");
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What GitHub answers once the App is registered.
