@@ -46,8 +46,12 @@ impl Setup {
         Ok(all)
     }
 
-    /// Opens the pull request; its address.
-    pub(super) async fn propose(&self, app: &NewApp, repo: &RepoName) -> anyhow::Result<String> {
+    /// Opens the pull request; its address. None: the repository has the file already.
+    pub(super) async fn propose(
+        &self,
+        app: &NewApp,
+        repo: &RepoName,
+    ) -> anyhow::Result<Option<String>> {
         let github = self.github(app, vec![repo.clone()])?;
         github.discover().await?;
         let repository = github.repository(repo)?;
@@ -70,13 +74,15 @@ impl Setup {
                 })?;
                 let source = Source::open(&mirror, mirror.tree(&commit)?)?;
                 if source.text(FILE)?.is_some() {
-                    anyhow::bail!("{repo} has a {FILE} already");
+                    return Ok(None);
                 }
                 let drafted = draft(&source.contents()?, source.objects()?, &repo)?;
-                Ok((commit, drafted))
+                Ok(Some((commit, drafted)))
             }
         };
-        let (commit, drafted) = tokio::task::spawn_blocking(read).await??;
+        let Some((commit, drafted)) = tokio::task::spawn_blocking(read).await?? else {
+            return Ok(None);
+        };
         let edits = [FileEdit {
             path: FILE.into(),
             text: Some(drafted.text),
@@ -99,6 +105,6 @@ impl Setup {
                 .await?
         };
         let github = self.args.github.trim_end_matches('/');
-        Ok(format!("{github}/{repo}/pull/{number}"))
+        Ok(Some(format!("{github}/{repo}/pull/{number}")))
     }
 }

@@ -91,8 +91,8 @@ pub(crate) struct Done {
     /// Registered; GitHub hands out its credentials once.
     pub(crate) app: Option<NewApp>,
     pub(crate) kept: Option<Kept>,
-    /// Addresses of the first pull requests, by repository.
-    pub(crate) pulls: Vec<(String, String)>,
+    /// Addresses of the first pull requests, by repository; None: it needs none.
+    pub(crate) pulls: Vec<(String, Option<String>)>,
     /// What went wrong last.
     pub(crate) error: Option<String>,
 }

@@ -117,7 +117,8 @@ fn shown(repo: &RepoName, done: &Done) -> SetupRepository {
     let name = repo.to_string();
     let pull = done.pulls.iter().find(|(known, _)| *known == name);
     SetupRepository {
-        pull: pull.map(|(_, url)| url.clone()),
+        is_configured: pull.is_some_and(|(_, url)| url.is_none()),
+        pull: pull.and_then(|(_, url)| url.clone()),
         name,
     }
 }
@@ -195,7 +196,9 @@ async fn propose(
     };
     match proposed {
         Ok(url) => {
-            tell(format_args!("The first pull request: {url}"));
+            if let Some(url) = &url {
+                tell(format_args!("The first pull request: {url}"));
+            }
             done.pulls.push((button.repository, url));
             done.error = None;
         }

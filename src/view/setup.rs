@@ -41,6 +41,8 @@ pub struct SetupRepository {
     pub name: String,
     /// The address of its first pull request.
     pub pull: Option<String>,
+    /// It has the file already.
+    pub is_configured: bool,
 }
 
 /// What the person does next.

@@ -324,7 +324,22 @@ async fn the_credentials_are_kept_in_a_secret() {
             "webhook-secret"
         ]
     );
-    has(&wizard.html().await, &["helm install windlass"]);
+    let page = wizard.html().await;
+    has(&page, &["helm install windlass"]);
+    // The repository has the file already: that is no error.
+    let fields = [
+        ("secret", field(&page, "secret")),
+        ("repository", "acme/config".into()),
+    ];
+    let fields = fields
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    wizard
+        .post(&format!("{}/propose", wizard.page), &fields)
+        .await;
+    let page = wizard.html().await;
+    has(&page, &["has a windlass.yaml", "{acme"]);
+    has_not(&page, &["role=\"alert\""]);
     has(
         &refused(&place),
         &["exists: its App would lose its credentials"],
