@@ -270,15 +270,19 @@ fn finish_with(outcome: anyhow::Result<(String, ExitCode)>) -> ExitCode {
     }
 }
 
-/// An error with its causes; what a cluster says in its own words.
+/// An error with its causes, each once; what a cluster says in its own words.
 fn words(error: &anyhow::Error) -> String {
-    let mut causes = Vec::new();
+    let mut causes: Vec<String> = Vec::new();
     for cause in error.chain() {
         if let Some(of_cluster) = cause.downcast_ref::<kube::Error>() {
             causes.push(crate::cluster::words(of_cluster));
             break;
         }
-        causes.push(cause.to_string());
+        let cause = cause.to_string();
+        // Many errors repeat their cause in their own text.
+        if !causes.last().is_some_and(|last| last.ends_with(&cause)) {
+            causes.push(cause);
+        }
     }
     causes.join(": ")
 }
@@ -287,4 +291,24 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "windlass: {}", words(error));
     ExitCode::from(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = || anyhow::anyhow!("no such file");
+        let repeated = cause().context("cannot read x: no such file");
+        let repeated = repeated.context("cannot connect");
+        assert_eq!(
+            words(&repeated),
+            "cannot connect: cannot read x: no such file"
+        );
+        assert_eq!(
+            words(&cause().context("cannot read x")),
+            "cannot read x: no such file"
+        );
+    }
 }
