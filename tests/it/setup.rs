@@ -21,6 +21,14 @@ struct Wizard {
     http: reqwest::Client,
 }
 
+/// A story that fails, or needs no more of it, leaves none behind.
+impl Drop for Wizard {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Wizard {
     fn start(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
