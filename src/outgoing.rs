@@ -24,6 +24,20 @@ const PROXIES: [&str; 6] = [
     "all_proxy",
 ];
 
+/// An address that a flag names: https, except on loopback. `what` would travel in the clear otherwise.
+pub fn secure_url(flag: &str, text: &str, what: &str) -> anyhow::Result<reqwest::Url> {
+    let url: reqwest::Url = text
+        .parse()
+        .with_context(|| format!("{flag}: `{text}` is not a URL"))?;
+    let loopback = url
+        .host_str()
+        .is_some_and(|host| host == "localhost" || host == "127.0.0.1" || host == "[::1]");
+    if url.scheme() != "https" && !loopback {
+        bail!("{flag}: `{text}` is not https: {what} would travel in the clear");
+    }
+    Ok(url)
+}
+
 /// The authorities that are trusted besides the system's.
 #[derive(Clone, Default)]
 pub struct Outgoing {

@@ -5,19 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
+use crate::outgoing::secure_url;
+
 /// https, except on loopback; and at the path that GitHub has it at.
 pub(super) fn api_url(text: &str) -> anyhow::Result<String> {
-    let url: reqwest::Url = text
-        .parse()
-        .with_context(|| format!("--github-api-url: `{text}` is not a URL"))?;
-    let loopback = url
-        .host_str()
-        .is_some_and(|host| host == "localhost" || host == "127.0.0.1" || host == "[::1]");
-    if url.scheme() != "https" && !loopback {
-        bail!(
-            "--github-api-url: `{text}` is not https: the App's tokens would travel in the clear"
-        );
-    }
+    let url = secure_url("--github-api-url", text, "the App's tokens")?;
     let host = url.host_str().unwrap_or_default();
     let meant = if host == "github.com" || host == "www.github.com" {
         "https://api.github.com".to_string()

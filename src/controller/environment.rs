@@ -14,7 +14,7 @@ use crate::cluster::store::Served;
 use crate::cluster::{self, Cluster};
 use crate::controller::dry_run::AppScope;
 use crate::domain::catalog::{Destination, FILE, Reconciler, Target};
-use crate::domain::fence::{Fence, Project, Projects, ServiceAccount};
+use crate::domain::fence::{Fence, Projects, ServiceAccount};
 use crate::domain::manifest::Manifest;
 use crate::domain::mask::Mask;
 use crate::domain::sops::ProjectKeys;
@@ -145,10 +145,6 @@ impl Environment {
         }
     }
 
-    fn project(&self, repo: &RepoName, destination: &Destination) -> Option<&Project> {
-        self.projects.as_ref()?.of(repo, destination)
-    }
-
     /// What an application may touch.
     pub fn fence(&self, repo: &RepoName, destination: &Destination) -> Fence {
         self.projects.as_ref().map_or_else(
@@ -182,7 +178,7 @@ impl Environment {
             target,
             owner,
             renderer: &self.renderer,
-            keys: self.keys.of(self.project(&key.repo, &target.destination)),
+            keys: self.keys.of(fence.project()),
             fence,
             in_base: true,
             adopts: false,

@@ -1,6 +1,7 @@
 //! Where the App's credentials go: files of one folder, or a Secret. The place is looked at before
 //! the App is registered, since GitHub hands its credentials out once.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -53,13 +54,7 @@ impl Place {
             .await
             .context("--secret: cannot connect to the cluster of your kubeconfig: set KUBECONFIG, or leave --secret out, and the credentials go into a folder")?;
         let api: Api<Secret> = Api::namespaced(client, namespace);
-        let made = Secret {
-            metadata: kube::api::ObjectMeta {
-                name: Some(name.into()),
-                ..Default::default()
-            },
-            ..Secret::default()
-        };
+        let made = secret_of(name, BTreeMap::new());
         let try_out = PostParams {
             dry_run: true,
             ..PostParams::default()
@@ -128,14 +123,7 @@ impl Place {
                 name,
             } => {
                 let data = all.into_iter().map(|(key, text)| (key.to_string(), text));
-                let made = Secret {
-                    metadata: kube::api::ObjectMeta {
-                        name: Some(name.clone()),
-                        ..Default::default()
-                    },
-                    string_data: Some(data.collect()),
-                    ..Secret::default()
-                };
+                let made = secret_of(name, data.collect());
                 let created = api.create(&PostParams::default(), &made).await;
                 created.with_context(|| format!("cannot make the Secret {namespace}/{name}"))?;
                 Ok(Kept {
@@ -145,6 +133,17 @@ impl Place {
                 })
             }
         }
+    }
+}
+
+fn secret_of(name: &str, data: BTreeMap<String, String>) -> Secret {
+    Secret {
+        metadata: kube::api::ObjectMeta {
+            name: Some(name.into()),
+            ..Default::default()
+        },
+        string_data: Some(data),
+        ..Secret::default()
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::github::registration::NewApp;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, secure_url};
 use keep::Kept;
 
 /// `windlass setup`.
@@ -153,7 +153,7 @@ impl SetupArgs {
             );
         }
         if let Some(url) = &self.url {
-            let url = checked("--url", url)?;
+            let url = secure_url("--url", url, "credentials")?;
             if url.path() != "/" {
                 bail!(
                     "--url: leave the path {} out: GitHub will ask for /webhook there",
@@ -205,25 +205,12 @@ pub(crate) fn tell(line: std::fmt::Arguments<'_>) {
 
 /// The API of a GitHub.
 fn api_of(github: &str) -> anyhow::Result<String> {
-    let url = checked("--github", github)?;
+    let url = secure_url("--github", github, "credentials")?;
     Ok(match url.host_str().unwrap_or_default() {
         "github.com" => "https://api.github.com".into(),
         host if host.ends_with(".ghe.com") => format!("https://api.{host}"),
         _ => format!("{}/api/v3", github.trim_end_matches('/')),
     })
-}
-
-/// An address that is https, except on loopback.
-fn checked(flag: &str, text: &str) -> anyhow::Result<reqwest::Url> {
-    let url: reqwest::Url = text
-        .parse()
-        .with_context(|| format!("{flag}: `{text}` is not a URL"))?;
-    let host = url.host_str().unwrap_or_default();
-    let loopback = ["127.0.0.1", "localhost", "[::1]"].contains(&host);
-    if url.scheme() != "https" && !loopback {
-        bail!("{flag}: `{text}` is not https: credentials would travel in the clear");
-    }
-    Ok(url)
 }
 
 /// Random bytes as hexadecimal digits.

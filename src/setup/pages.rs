@@ -178,12 +178,21 @@ struct Button {
     repository: String,
 }
 
+impl Button {
+    /// Whether our page sent it.
+    fn is_ours(&self, setup: &Setup, headers: &HeaderMap) -> bool {
+        let origin = headers.get(header::ORIGIN);
+        let origin = origin.and_then(|origin| origin.to_str().ok());
+        self.secret == setup.secret && origin.is_none_or(|origin| origin == setup.page)
+    }
+}
+
 async fn propose(
     State(setup): State<Arc<Setup>>,
     headers: HeaderMap,
     Form(button): Form<Button>,
 ) -> Response {
-    if button.secret != setup.secret || !is_from_us(&setup, &headers) {
+    if !button.is_ours(&setup, &headers) {
         return forbidden();
     }
     let mut done = setup.done.lock().await;
@@ -212,19 +221,12 @@ async fn done(
     headers: HeaderMap,
     Form(button): Form<Button>,
 ) -> Response {
-    if button.secret != setup.secret || !is_from_us(&setup, &headers) {
+    if !button.is_ours(&setup, &headers) {
         return forbidden();
     }
     setup.stop.cancel();
     let text = "Done: the terminal says what to do next. You can close this page.";
     (StatusCode::OK, text).into_response()
-}
-
-/// Whether a form was sent by our page.
-fn is_from_us(setup: &Setup, headers: &HeaderMap) -> bool {
-    let origin = headers.get(header::ORIGIN);
-    let origin = origin.and_then(|origin| origin.to_str().ok());
-    origin.is_none_or(|origin| origin == setup.page)
 }
 
 fn forbidden() -> Response {

@@ -122,7 +122,7 @@ async fn take(
         Step::SetGate { state, description } => {
             // From now on a person may merge, also while this process is down.
             if state == "success" {
-                approved::record(ctx, key, observation).await?;
+                approved::record_once(ctx, key, observation).await?;
             }
             set_gate(ctx, key, observation, state, description).await?
         }

@@ -5,7 +5,7 @@ use crate::controller::{Result, Writer};
 use crate::domain::PullRequestKey;
 use crate::domain::approved::{self, ApprovedPlan};
 
-/// The same as [`record`], once for each preview: a newer base has another one.
+/// The same as [`record`], once for each preview: another head, base or plan has another one.
 pub async fn record_once(
     ctx: &Writer,
     key: &PullRequestKey,
@@ -14,14 +14,13 @@ pub async fn record_once(
     let Some(shown) = &observation.shown_preview else {
         return Ok(());
     };
-    let inputs = shown.preview.applications.iter();
-    let inputs: Vec<_> = inputs.map(|app| app.inputs.clone()).collect();
+    let preview = (shown.preview.head.clone(), shown.id.clone());
     let recorded = &ctx.cache.pulls.recorded;
-    if recorded.get(key).is_some_and(|known| known == inputs) {
+    if recorded.get(key).is_some_and(|known| known == preview) {
         return Ok(());
     }
     record(ctx, key, observation).await?;
-    recorded.insert(key.clone(), inputs);
+    recorded.insert(key.clone(), preview);
     Ok(())
 }
 

@@ -31,8 +31,8 @@ pub struct Cache {
     pub reported_failures: Recent<(PullRequestKey, String), ()>,
     /// The last verdict on each open pull request, for those who ask windlass itself.
     pub verdicts: Recent<PullRequestKey, Arc<Judged>>,
-    /// The inputs of the applications whose approved plan was stored.
-    pub recorded: Recent<PullRequestKey, Vec<(String, String)>>,
+    /// The head and the preview ([`ShownPreview::id`]) of which the approved plans were stored.
+    pub recorded: Recent<PullRequestKey, (CommitSha, String)>,
     /// Merges that GitHub refused.
     pub refusals: Recent<PullRequestKey, Refusal>,
     /// When the checks of a merge queue's group were first asked for.

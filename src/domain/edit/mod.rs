@@ -7,8 +7,8 @@
 //! keys) fail this check and are refused with a message.
 //!
 //! Rooms: `files` (all files of an application), `image` (where one sets an
-//! image), `named` (where windlass.yaml says that one is set), `insert` (what is not there yet), `fields` (fields of one object),
-//! `splice` (one scalar in a text), `document` (the documents of a file),
+//! image), `named` (where windlass.yaml says that one is set), `insert` (what is
+//! not there yet), `fields` (fields of one object), `splice` (one scalar in a text), `document` (the documents of a file),
 //! `proof` (whether only images moved).
 
 use serde_json::Value;

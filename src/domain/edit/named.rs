@@ -177,17 +177,8 @@ fn read(document: &Value, path: &FieldPath, image: &str) -> Option<Written> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::candidate;
     use super::*;
-
-    fn candidate() -> Candidate {
-        Candidate {
-            image: "ghcr.io/acme/shop".into(),
-            digest: format!("sha256:{}", "b".repeat(64)).parse().unwrap(),
-            tag: "2.0".parse().unwrap(),
-            commit: "c".repeat(40).parse().unwrap(),
-            source: "acme/shop".parse().unwrap(),
-        }
-    }
 
     fn set_in(text: &str, paths: &[&str]) -> Result<String, String> {
         let paths: Vec<_> = paths
@@ -195,10 +186,10 @@ mod tests {
             .map(|path| FieldPath::parse(path).unwrap())
             .collect();
         let paths: Vec<_> = paths.iter().collect();
-        let set = set(text, &paths, &candidate()).map_err(|EditError(why)| why)?;
-        let found = digests(&set, &paths, &candidate().image);
+        let set = set(text, &paths, &candidate("2.0")).map_err(|EditError(why)| why)?;
+        let found = digests(&set, &paths, &candidate("2.0").image);
         assert!(!found.is_empty(), "{set}");
-        let wanted = candidate().digest;
+        let wanted = candidate("2.0").digest;
         assert!(
             found.iter().all(|digest| digest.as_ref() == Some(&wanted)),
             "{set}"
@@ -208,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_named_place_may_hold_a_reference_a_text_with_one_a_tag_or_a_digest() {
-        let digest = candidate().digest;
+        let digest = candidate("2.0").digest;
         let table = [
             (
                 "env:\n  - name: IMAGE # the worker's\n    value: ghcr.io/acme/shop:1.0\n",

@@ -6,7 +6,7 @@ use crate::domain::fieldset::FieldPath;
 use crate::domain::image::{Candidate, Digest};
 use crate::domain::yaml;
 
-fn candidate(tag: &str) -> Candidate {
+pub(super) fn candidate(tag: &str) -> Candidate {
     Candidate {
         image: "ghcr.io/acme/shop".into(),
         digest: format!("sha256:{}", "b".repeat(64)).parse().unwrap(),

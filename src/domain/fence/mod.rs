@@ -86,12 +86,12 @@ impl Fence {
 
     /// The service account that a sync impersonates.
     pub fn service_account(&self) -> Option<&ServiceAccount> {
-        self.limits
-            .as_ref()?
-            .project
-            .as_ref()?
-            .service_account
-            .as_ref()
+        self.project()?.service_account.as_ref()
+    }
+
+    /// The application's project. None: none allows its destination, or there are no limits.
+    pub fn project(&self) -> Option<&Project> {
+        self.limits.as_ref()?.project.as_ref()
     }
 
     /// Whether the destination is allowed.

@@ -90,18 +90,14 @@ impl Projects {
         self.projects.iter().any(|project| project.includes(repo))
     }
 
-    /// The project of an application.
-    pub fn of(&self, repo: &RepoName, destination: &Destination) -> Option<&Project> {
-        self.projects.iter().find(|project| {
+    /// What an application of a repository may manage at its destination.
+    pub fn fence(&self, repo: &RepoName, destination: &Destination) -> Fence {
+        let fits = |project: &&Project| {
             project.includes(repo)
                 && any_matches(&project.clusters, &destination.cluster)
                 && any_matches(&project.namespaces, &destination.namespace)
-        })
-    }
-
-    /// What an application of a repository may manage at its destination.
-    pub fn fence(&self, repo: &RepoName, destination: &Destination) -> Fence {
-        let project = self.of(repo, destination).cloned();
+        };
+        let project = self.projects.iter().find(fits).cloned();
         let own = project.as_ref().map(|project| project.name.as_str());
         let others = self
             .projects
