@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::manifest::ResourceKey;
-use super::mask::without_side;
+use super::manifest::{ResourceKey, without_server_fields};
+use super::mask::{Mask, without_side};
 use super::plan::{Action, Change, Confidence, Plan, UNSTABLE};
 
 /// What is kept of one plan at most, in bytes of JSON, since an object in Kubernetes holds 1.5 MiB:
@@ -45,6 +45,9 @@ pub struct ApprovedPlan {
 pub struct ApprovedChange {
     #[serde(flatten)]
     pub key: ResourceKey,
+    /// The API version that it was predicted by, without the group.
+    #[serde(default)]
+    pub version: String,
     /// `create`, `configure`, `recreate` or `prune`.
     pub action: String,
     /// Each field that changes, with the JSON that it is set to. No secret data.
@@ -87,6 +90,7 @@ impl ApprovedPlan {
         let changes = changes.map_while(|change| {
             let mut kept = ApprovedChange {
                 key: change.key.clone(),
+                version: change.version.clone(),
                 action: change.action.word().into(),
                 values: BTreeMap::new(),
             };
@@ -140,6 +144,11 @@ pub fn after_sync(plans: &[ApprovedPlan], synced: &str) -> Vec<ApprovedPlan> {
     }
     let matters = |plan: &&ApprovedPlan| plan.to != synced && reached.contains(plan.from.as_str());
     plans.iter().filter(matters).cloned().collect()
+}
+
+/// The plan that led to these inputs.
+pub fn synced<'a>(plans: &'a [ApprovedPlan], inputs: &str) -> Option<&'a ApprovedPlan> {
+    plans.iter().rfind(|plan| plan.to == inputs)
 }
 
 /// What a plan does beyond what was approved for these inputs. None: nothing; or nothing is known
@@ -208,6 +217,33 @@ fn other_values(change: &Change, known: &[&ApprovedChange]) -> Vec<Deviation> {
         })
     };
     values(change).into_iter().filter_map(differs).collect()
+}
+
+impl ApprovedChange {
+    /// Whether a live object is as it was approved, by the fields that were to change. None: nothing
+    /// is kept that it could be compared with.
+    pub fn is_met(&self, mask: &Mask, live: Option<&Value>) -> Option<bool> {
+        if self.action == Action::Prune.word() {
+            return Some(live.is_none());
+        }
+        if self.values.is_empty() {
+            return None;
+        }
+        let live = mask.pair(None, live.map(without_server_fields)).after;
+        let mut found = BTreeMap::new();
+        collect(None, live.as_deref(), "", &mut found);
+        let is_met = |(field, approved): (&String, &String)| match found.get(field) {
+            Some(value) => value == approved,
+            None => approved == NOTHING && !found.keys().any(|other| is_below(other, field)),
+        };
+        Some(live.is_some() && self.values.iter().all(is_met))
+    }
+}
+
+/// Whether a field is a part of another one.
+fn is_below(field: &str, other: &str) -> bool {
+    let rest = field.strip_prefix(other);
+    rest.is_some_and(|rest| rest.starts_with(['.', '[']))
 }
 
 impl Deviations {
@@ -292,6 +328,9 @@ fn named(list: &Value) -> Option<BTreeMap<&str, &Value>> {
     (!items.is_empty() && named.len() == items.len()).then_some(named)
 }
 
+/// The value of a field that is not there.
+const NOTHING: &str = "nothing";
+
 /// A value as it is kept and compared.
 fn text(value: Option<&Value>) -> String {
     fn plain(value: &Value) -> Value {
@@ -305,7 +344,7 @@ fn text(value: Option<&Value>) -> String {
             other => other.clone(),
         }
     }
-    let text = value.map_or("nothing".into(), |value| plain(value).to_string());
+    let text = value.map_or(NOTHING.into(), |value| plain(value).to_string());
     match text.len() > MOST_VALUE {
         true => format!("sha256:{}", &hex::encode(Sha256::digest(&text))[..32]),
         false => text,

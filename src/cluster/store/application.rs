@@ -147,6 +147,9 @@ pub struct ApplicationStatus {
     /// What pull requests that are merged, or about to be, were approved for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approved: Vec<ApprovedPlan>,
+    /// What the pull request that led to the inputs was shown to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<ApprovedPlan>,
     /// Names what the sync would do that was not approved, and that waits for `/apply`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unapproved: Option<String>,
@@ -289,6 +292,7 @@ impl Default for ApplicationStatus {
             failures: Vec::new(),
             adoption: Vec::new(),
             approved: Vec::new(),
+            predicted: None,
             unapproved: None,
             last_sync: None,
             proven: Vec::new(),

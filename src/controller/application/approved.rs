@@ -12,8 +12,7 @@ use crate::domain::approved::{self, ApprovedPlan, Deviations};
 use crate::domain::plan::Plan;
 
 /// The approved plans that are kept, with the one that led to what Git has now. That was stored once
-/// the gates passed; for a pull request that a person merged before, this process has its preview. A
-/// stage that is not reviewed has none.
+/// the gates passed; for a pull request that a person merged before, this process has its preview.
 pub async fn plans(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
@@ -21,9 +20,6 @@ pub async fn plans(
 ) -> Result<Vec<ApprovedPlan>> {
     let mut plans = declared.status.approved.clone();
     let inputs = &declared.change.hash;
-    if !declared.target.stage.is_reviewed() {
-        return Ok(Vec::new());
-    }
     let is_new = declared.status.inputs.as_ref() != Some(inputs);
     if is_new
         && !plans.iter().any(|plan| plan.to == *inputs)
@@ -67,8 +63,12 @@ async fn previewed(
     })
 }
 
-/// What the plan does beyond what was approved, unless somebody accepted it.
+/// What the plan does beyond what was approved, unless somebody accepted it. A stage that is not
+/// reviewed has nobody who approved it.
 pub fn deviations(declared: &Declared, plans: &[ApprovedPlan], plan: &Plan) -> Option<Deviations> {
+    if !declared.target.stage.is_reviewed() {
+        return None;
+    }
     let inputs = &declared.change.hash;
     let stopped = declared.status.unapproved.is_some();
     let found = approved::deviations(plans, inputs, plan, stopped)?;

@@ -6,7 +6,7 @@ use super::{Observation, inventory};
 use crate::cluster::store::{self, ApplicationStatus, LastSync};
 use crate::controller::revision::CurrentInputs;
 use crate::domain::CommitSha;
-use crate::domain::approved;
+use crate::domain::approved::{self, ApprovedPlan};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::history::{HealthyRevision, is_irreversible, note_healthy};
 use crate::domain::plan;
@@ -139,6 +139,7 @@ fn observed(
     now: jiff::Timestamp,
 ) -> ApplicationStatus {
     let (before, blockers) = (observation.declared.status.clone(), &observation.blockers);
+    let inputs = &observation.declared.change.hash;
     let mut superseded = before.superseded.clone();
     supersede(
         &mut superseded,
@@ -158,7 +159,7 @@ fn observed(
     ApplicationStatus {
         revision: Some(observation.revision().clone()),
         superseded,
-        inputs: Some(observation.declared.change.hash.clone()),
+        inputs: Some(inputs.clone()),
         images: observation.desired.images.clone(),
         sync: sync::state(&observation.facts.plan),
         health: observation.facts.health.0,
@@ -177,11 +178,10 @@ fn observed(
         unruled: observation.health.unruled.clone(),
         adoption: to_adopt(observation),
         approved: match verdict.step {
-            Step::InSync { .. } => {
-                approved::after_sync(&blockers.approved, &observation.declared.change.hash)
-            }
+            Step::InSync { .. } => approved::after_sync(&blockers.approved, inputs),
             _ => blockers.approved.clone(),
         },
+        predicted: predicted(observation),
         unapproved: unapproved(observation),
         proven: blockers.verification.proven.clone(),
         unproven: blockers.verification.unproven.clone(),
@@ -191,6 +191,14 @@ fn observed(
         waiting: verdict.waiting.clone(),
         ..before
     }
+}
+
+/// What the pull request that led to the inputs was shown to do.
+fn predicted(observation: &Observation) -> Option<ApprovedPlan> {
+    let inputs = &observation.declared.change.hash;
+    let known = observation.declared.status.predicted.as_ref();
+    let new = approved::synced(&observation.blockers.approved, inputs);
+    new.or(known.filter(|plan| plan.to == *inputs)).cloned()
 }
 
 /// Since when the revision waits for the cluster.

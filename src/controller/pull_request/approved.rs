@@ -1,4 +1,5 @@
-//! What a pull request was approved for, stored with the applications that it changes.
+//! What a pull request was approved for, stored with the applications that it changes: the sync
+//! and the score are compared with it.
 
 use super::Observation;
 use crate::controller::{Result, Writer};
@@ -24,15 +25,13 @@ pub async fn record_once(
     Ok(())
 }
 
-/// Stores what the pull request was approved for before anybody may merge it, so that the sync is
-/// compared with it.
+/// Stores what the pull request was approved for before anybody may merge it.
 pub async fn record(ctx: &Writer, key: &PullRequestKey, observation: &Observation) -> Result<()> {
     let Some(shown) = &observation.shown_preview else {
         return Ok(());
     };
     for app in &shown.preview.applications {
-        let target = observation.base.target(&app.key);
-        if target.is_none_or(|target| !target.stage.is_reviewed()) {
+        if observation.base.target(&app.key).is_none() {
             continue;
         }
         // Without an object, it was never synced.

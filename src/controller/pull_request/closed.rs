@@ -135,7 +135,7 @@ async fn predicted(
 ) -> Result<Option<(usize, usize)>> {
     let healthy = |rollout: &Rollout| rollout.state == RolloutState::Healthy;
     match progress.iter().all(healthy) {
-        true => score(ctx, key, base).await,
+        true => score(ctx, key, base, progress).await,
         false => Ok(None),
     }
 }

@@ -8,19 +8,50 @@ use crate::controller::{Base, Reader, Result, dry_run};
 use crate::domain::PullRequestKey;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{self, Change, Comparison, Plan, Side};
+use crate::domain::pull_request::{Preview, Rollout};
 
 /// Compares the predictions of a preview with the live objects, once: how many objects are as
-/// predicted, of how many. None: another process made the preview. Nothing depends on it.
+/// predicted, of how many. None: nothing that was predicted is known. Nothing depends on it.
 pub async fn score(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Base,
+    touched: &[Rollout],
 ) -> Result<Option<(usize, usize)>> {
-    let Some(shown_preview) = ctx.cache.pulls.previews.remove(key) else {
-        return Ok(None);
+    let score = match ctx.cache.pulls.previews.remove(key) {
+        Some(shown) => of_preview(ctx, key, base, &shown.preview).await?,
+        None => of_record(ctx, key, base, touched).await?,
     };
-    let (mut matched, mut missed) = (0, 0);
-    for app in &shown_preview.preview.applications {
+    ctx.metrics.predicted(score.matched, score.missed);
+    let all = score.matched + score.missed;
+    Ok((all > 0).then_some((score.matched, all)))
+}
+
+/// How many objects are as predicted, and how many are not.
+#[derive(Default)]
+struct Score {
+    matched: usize,
+    missed: usize,
+}
+
+impl Score {
+    fn count(&mut self, is_matched: bool) {
+        match is_matched {
+            true => self.matched += 1,
+            false => self.missed += 1,
+        }
+    }
+}
+
+/// By the preview that this process made: each object as a whole.
+async fn of_preview(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    base: &Base,
+    preview: &Preview,
+) -> Result<Score> {
+    let mut score = Score::default();
+    for app in &preview.applications {
         let Some(target) = base.target(&app.key) else {
             continue;
         };
@@ -28,18 +59,42 @@ pub async fn score(
         let predicted = app.plan.effective();
         for change in predicted.filter(|change| change.problem.is_none()) {
             let live = cluster.live(&change.key, &change.version).await?;
-            if plan::matches_prediction(&ctx.environment.mask, change, live.as_ref()) {
-                matched += 1;
-            } else {
-                missed += 1;
+            let is_matched = plan::matches_prediction(&ctx.environment.mask, change, live.as_ref());
+            score.count(is_matched);
+            if !is_matched {
                 // Live objects do not belong into logs: the size of the difference is enough.
                 let (added, removed) = differs(&ctx.environment.mask, change, live);
                 tracing::info!(pr = %key, object = %change.key, action = change.action.word(), added, removed, "the live object differs from its prediction");
             }
         }
     }
-    ctx.metrics.predicted(matched, missed);
-    Ok((matched + missed > 0).then_some((matched, matched + missed)))
+    Ok(score)
+}
+
+/// By what the applications' objects keep of a preview of an earlier process: the fields that were
+/// to change.
+async fn of_record(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    base: &Base,
+    touched: &[Rollout],
+) -> Result<Score> {
+    let mut score = Score::default();
+    for rollout in touched {
+        let Some(target) = base.target(&rollout.key) else {
+            continue;
+        };
+        let object = ctx.store.application(&rollout.key).await?;
+        let predicted = object.and_then(|object| object.status?.predicted);
+        let predicted = predicted.filter(|plan| plan.pull_request == key.number);
+        let cluster = ctx.cluster(&target.destination.cluster)?;
+        for change in predicted.into_iter().flat_map(|plan| plan.changes) {
+            let live = cluster.live(&change.key, &change.version).await?;
+            let is_met = change.is_met(&ctx.environment.mask, live.as_ref());
+            is_met.into_iter().for_each(|is_met| score.count(is_met));
+        }
+    }
+    Ok(score)
 }
 
 /// How many lines differ from the prediction: added, removed.

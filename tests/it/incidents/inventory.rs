@@ -91,6 +91,12 @@ async fn an_application_that_is_renamed_takes_its_objects_along() {
         })
         .await;
     assert_eq!(uid().await, before);
+    lab.world
+        .until("the new name waits for a word", async || {
+            let other = lab.world.application("other.staging").await;
+            (other["status"]["reason"] == "AdoptionRequired").then_some(())
+        })
+        .await;
     lab.world.windlass(&["adopt", "other/staging"]);
     lab.world
         .until("the new name has them", async || {
