@@ -260,6 +260,7 @@ pub async fn reader(
         environment: Environment {
             clusters: Arc::new(clusters.connected),
             away: Arc::new(clusters.away),
+            fleet: Arc::new(settings.fleet.clone()),
             projects: Some(settings.projects.clone()),
             keys: settings.keys.clone(),
             previews_as: None,

@@ -17,9 +17,9 @@ use pods::Pods;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
-use crate::domain::ApplicationKey;
 use crate::domain::fence::ServiceAccount;
 use crate::domain::manifest::ResourceKey;
+use crate::domain::{StageKey, TargetKey};
 
 pub mod store;
 
@@ -67,8 +67,8 @@ pub enum WatchEvent {
     /// An object with our label, by the label's value.
     Object(String),
     /// One of our own objects, changed by a person or by another of our loops.
-    Application(ApplicationKey),
-    Promotion(ApplicationKey),
+    Application(TargetKey),
+    Promotion(StageKey),
     Freeze(Box<store::Freeze>),
 }
 

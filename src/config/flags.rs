@@ -82,6 +82,16 @@ pub struct ServeArgs {
     )]
     pub clusters: Vec<String>,
 
+    /// A label of a cluster, by which windlass.yaml may choose the clusters of a stage:
+    /// NAME:KEY=VALUE. Repeat for more
+    #[arg(
+        long = "cluster-label",
+        env = "WINDLASS_CLUSTER_LABELS",
+        value_delimiter = ',',
+        value_name = "NAME:KEY=VALUE"
+    )]
+    pub cluster_labels: Vec<String>,
+
     /// A repository whose `windlass.yaml` controls clusters, as owner/name. Repeat for more. Each
     /// of its applications may use any one namespace, and no objects outside of it. All other
     /// repositories that the App sees only get statuses

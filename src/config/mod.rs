@@ -5,7 +5,7 @@
 //! - [`values`]: single values, checked
 //! - here: the settings as a whole
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
 use crate::domain::RepoName;
+use crate::domain::catalog::Fleet;
 use crate::domain::fence::{Project, Projects, ServiceAccount};
 use crate::domain::mask::Mask;
 use crate::domain::seal::Seal;
@@ -28,7 +29,7 @@ mod values;
 
 pub use flags::ServeArgs;
 use values::{api_url, cluster, secrets};
-pub use values::{kustomize, program};
+pub use values::{fleet, kustomize, program};
 
 /// Settings that can be used.
 pub struct Settings {
@@ -56,6 +57,8 @@ pub struct Settings {
     pub preview_account: Option<ServiceAccount>,
     /// Name → kubeconfig and context.
     pub clusters: BTreeMap<String, (PathBuf, Option<String>)>,
+    /// They and `local`, with their labels.
+    pub fleet: Fleet,
     pub listen: SocketAddr,
     pub metrics_listen: SocketAddr,
     pub cache: PathBuf,
@@ -123,6 +126,7 @@ impl ServeArgs {
             projects,
             preview_account: self.preview_account.clone(),
             namespace: self.namespace.clone(),
+            fleet: self.fleet()?,
             clusters: self.clusters()?,
             listen: self.listen,
             metrics_listen: self.metrics_listen,
@@ -161,6 +165,20 @@ impl ServeArgs {
     fn clusters(&self) -> anyhow::Result<BTreeMap<String, (PathBuf, Option<String>)>> {
         let given = self.clusters.iter().filter(|text| !text.is_empty());
         given.map(|text| cluster(text)).collect()
+    }
+
+    /// The clusters and `local`, with their labels.
+    fn fleet(&self) -> anyhow::Result<Fleet> {
+        let mut fleet = fleet(&self.cluster_labels)?;
+        let names = self.clusters()?.into_keys().chain(["local".into()]);
+        let known: BTreeSet<String> = names.collect();
+        if let Some(unknown) = fleet.0.keys().find(|name| !known.contains(*name)) {
+            bail!("--cluster-label: there is no --cluster `{unknown}`");
+        }
+        for name in known {
+            fleet.0.entry(name).or_default();
+        }
+        Ok(fleet)
     }
 
     fn required(&self) -> anyhow::Result<Required<'_>> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
+use crate::domain::catalog::Fleet;
 use crate::outgoing::secure_url;
 
 /// https, except on loopback; and at the path that GitHub has it at.
@@ -54,6 +55,23 @@ pub(super) fn cluster(text: &str) -> anyhow::Result<(String, (PathBuf, Option<St
         None => (place, None),
     };
     Ok((name.into(), (file.into(), context)))
+}
+
+/// The clusters that labels are given for: `NAME:KEY=VALUE`.
+pub fn fleet(labels: &[String]) -> anyhow::Result<Fleet> {
+    let mut fleet = Fleet::default();
+    for text in labels.iter().filter(|text| !text.is_empty()) {
+        let (name, key, value) = text
+            .split_once(':')
+            .and_then(|(name, label)| Some((name, label.split_once('=')?)))
+            .map(|(name, (key, value))| (name, key, value))
+            .with_context(|| format!("--cluster-label: `{text}` is not NAME:KEY=VALUE"))?;
+        let labels = fleet.0.entry(name.into()).or_default();
+        if labels.insert(key.into(), value.into()).is_some() {
+            bail!("--cluster-label: `{name}` has two values for `{key}`");
+        }
+    }
+    Ok(fleet)
 }
 
 /// The kustomize program. On people's machines it may be a part of kubectl only.

@@ -14,7 +14,7 @@ use super::{Reader, Writer};
 use crate::cluster::Notice;
 use crate::domain::activity::{Activity, State, Subject, What};
 use crate::domain::pull_request::shortened;
-use crate::domain::{ApplicationKey, PullRequestKey};
+use crate::domain::{PullRequestKey, StageKey, TargetKey};
 use crate::view;
 
 /// Activities that the page shows the last of.
@@ -88,7 +88,16 @@ impl Reader {
         self.record(Subject::PullRequest(key.clone()), what);
     }
 
-    pub fn record_application(&self, key: &ApplicationKey, what: What) {
+    /// What was done for all clusters of a stage is told once.
+    pub fn record_stage(&self, key: &StageKey, what: What) {
+        let bases = self.bases();
+        let base = bases.iter().find(|base| base.repo.name == key.repo);
+        if let Some(target) = base.and_then(|base| base.lead(key)) {
+            self.record_application(&target.key(&key.repo), what);
+        }
+    }
+
+    pub fn record_application(&self, key: &TargetKey, what: What) {
         self.record(Subject::Application(key.clone()), what);
     }
 }
@@ -114,10 +123,10 @@ fn log(subject: &Subject, what: &What) {
     let (text, reason) = (view::activity(what), what.reason());
     match (subject, what.is_warning()) {
         (Subject::Application(key), true) => {
-            tracing::warn!(windlass.repository = %key.repo, windlass.application = %key.application, windlass.stage = %key.stage, reason, "{text}");
+            tracing::warn!(windlass.repository = %key.repo, windlass.application = %key.application, windlass.stage = %key.stage, windlass.cluster = key.cluster.as_ref().map(tracing::field::display), reason, "{text}");
         }
         (Subject::Application(key), false) => {
-            tracing::info!(windlass.repository = %key.repo, windlass.application = %key.application, windlass.stage = %key.stage, reason, "{text}");
+            tracing::info!(windlass.repository = %key.repo, windlass.application = %key.application, windlass.stage = %key.stage, windlass.cluster = key.cluster.as_ref().map(tracing::field::display), reason, "{text}");
         }
         (Subject::PullRequest(key), _) => {
             tracing::info!(windlass.repository = %key.repo, windlass.pull_request = key.number, reason, "{text}");
@@ -155,14 +164,14 @@ fn is_told(what: &What) -> bool {
 }
 
 /// Whether the application has not had too many Events in this minute.
-fn is_within(counts: &mut HashMap<ApplicationKey, (Instant, u32)>, key: &ApplicationKey) -> bool {
+fn is_within(counts: &mut HashMap<TargetKey, (Instant, u32)>, key: &TargetKey) -> bool {
     counts.retain(|_, (since, _)| since.elapsed() < Duration::from_secs(60));
     let (_, count) = counts.entry(key.clone()).or_insert((Instant::now(), 0));
     *count += 1;
     *count <= EVENTS_A_MINUTE
 }
 
-async fn write(ctx: &Writer, key: &ApplicationKey, what: &What) {
+async fn write(ctx: &Writer, key: &TargetKey, what: &What) {
     let notice = Notice {
         reason: what.reason(),
         is_warning: what.is_warning(),
@@ -181,7 +190,7 @@ async fn write(ctx: &Writer, key: &ApplicationKey, what: &What) {
 }
 
 /// An Event that cannot be written stops nothing.
-fn forgive(written: crate::cluster::Result<()>, key: &ApplicationKey) {
+fn forgive(written: crate::cluster::Result<()>, key: &TargetKey) {
     if let Err(error) = written {
         tracing::debug!(application = %key.title(), %error, "an Event was not written");
     }

@@ -16,7 +16,8 @@ use super::config_repo::{Base, NoBranch};
 use super::error::Error;
 use super::wake::Event;
 use super::{Reader, Requeue, Result, Writer, promotion};
-use crate::domain::{ApplicationKey, CommitSha, Invalid, Name, PullRequestKey, RepoName};
+use crate::cluster::store::{Application, Promotion};
+use crate::domain::{CommitSha, Invalid, PullRequestKey, RepoName};
 use crate::github::Pull;
 
 /// After this time the named commit was probably replaced by a forced push.
@@ -133,26 +134,15 @@ async fn wake(ctx: &Arc<Reader>, base: Arc<Base>, pulls: &[Pull]) -> Result<()> 
             false => snapshots.compare(&key, pull),
         }
     }
-    let key = |repository: &RepoName, application: &Name, stage: &Name| {
-        (repository == repo).then(|| ApplicationKey {
-            repo: repo.clone(),
-            application: application.clone(),
-            stage: stage.clone(),
-        })
-    };
     let (applications, promotions) = (
         ctx.store.applications().await?,
         ctx.store.promotions().await?,
     );
-    let applications = applications.iter().map(|object| &object.spec);
-    let promotions = promotions.iter().map(|object| &object.spec);
+    let applications = applications.iter().map(Application::key);
+    let promotions = promotions.iter().map(Promotion::key);
     ctx.emit(&Event::Base {
-        applications: applications
-            .filter_map(|spec| key(&spec.repository, &spec.application, &spec.stage))
-            .collect(),
-        promotions: promotions
-            .filter_map(|spec| key(&spec.repository, &spec.application, &spec.stage))
-            .collect(),
+        applications: applications.filter(|key| key.repo == *repo).collect(),
+        promotions: promotions.filter(|key| key.repo == *repo).collect(),
         pulls: pulls.iter().map(|pull| pull.number).collect(),
         base: base.clone(),
     });

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use super::cache::{Recent, locked};
 use super::error::Error;
 use super::{Reader, Result};
-use crate::domain::catalog::{self, Catalog, FILE, Target};
-use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, RepoName};
+use crate::cluster::store::Application;
+use crate::domain::catalog::{self, Catalog, FILE, Fleet, Target};
+use crate::domain::{CommitKey, CommitSha, Invalid, RepoName, StageKey, TargetKey};
 use crate::git::{Mirror, Mirrors, Older, Remote};
 use crate::github::{Repository, Session};
 use crate::render::{Source, check_pointer};
@@ -24,9 +25,9 @@ pub struct Cache {
     /// When a repository's branches last moved: by a webhook, a resync, or a write of ours.
     moved: Mutex<HashMap<RepoName, Instant>>,
     /// Owner label → its application.
-    pub owners: Mutex<HashMap<String, ApplicationKey>>,
+    pub owners: Mutex<HashMap<String, TargetKey>>,
     /// What each application renders from, at the base of its last reconcile.
-    pub changes: Mutex<HashMap<ApplicationKey, Arc<super::revision::CurrentInputs>>>,
+    pub changes: Mutex<HashMap<TargetKey, Arc<super::revision::CurrentInputs>>>,
     /// The owners of the objects of a base.
     pub claims: Mutex<HashMap<(RepoName, CommitSha), Arc<super::resource_owners::ResourceOwners>>>,
 }
@@ -62,11 +63,25 @@ impl Base {
             .and_then(|catalog| catalog.as_ref().ok())
     }
 
-    pub fn target(&self, key: &ApplicationKey) -> Option<&Target> {
+    pub fn target(&self, key: &TargetKey) -> Option<&Target> {
         self.configured()?
             .targets
             .iter()
             .find(|target| target.key(&self.repo.name) == *key)
+    }
+
+    /// The targets of an application in a stage: one for each of the stage's clusters, the first
+    /// wave first.
+    pub fn targets_of(&self, key: &StageKey) -> Vec<&Target> {
+        let targets = self.configured().into_iter();
+        let targets = targets.flat_map(|configured| &configured.targets);
+        let of_key = |target: &&Target| target.key(&self.repo.name).of_stage() == *key;
+        targets.filter(of_key).collect()
+    }
+
+    /// The first of them: its `Application` object holds what was requested for all of them.
+    pub fn lead(&self, key: &StageKey) -> Option<&Target> {
+        self.targets_of(key).into_iter().next()
     }
 }
 
@@ -82,10 +97,11 @@ pub fn targets_in(
     Ok(catalog.expand_with(source.places(), source.objects()?, repo))
 }
 
-/// Reads the configuration of a tree of a repository.
+/// Reads the configuration of a tree of a repository, for a server with these clusters.
 pub fn configuration(
     source: &Source<'_>,
     repo: &RepoName,
+    fleet: &Fleet,
 ) -> anyhow::Result<Option<std::result::Result<Configured, Invalid>>> {
     let Some(text) = source.text(FILE)? else {
         return Ok(None);
@@ -93,7 +109,7 @@ pub fn configuration(
     if let Err(why) = check_pointer(FILE, text.as_bytes()) {
         return Ok(Some(Err(why)));
     }
-    let catalog = match Catalog::parse(&text) {
+    let catalog = match Catalog::parse(&text).and_then(|catalog| catalog.on(fleet)) {
         Ok(catalog) => catalog,
         Err(why) => return Ok(Some(Err(why))),
     };
@@ -118,16 +134,6 @@ pub fn drafted(source: &Source<'_>, repo: &RepoName) -> anyhow::Result<Option<Co
         targets,
         is_drafted: true,
     }))
-}
-
-/// The application and stage that a promotion branch of ours is for.
-pub fn key_of_branch(repo: &RepoName, branch: &str) -> Option<ApplicationKey> {
-    let (application, stage) = branch.strip_prefix("windlass/")?.split_once('/')?;
-    Some(ApplicationKey {
-        repo: repo.clone(),
-        application: application.parse().ok()?,
-        stage: stage.parse().ok()?,
-    })
 }
 
 impl Reader {
@@ -265,7 +271,7 @@ impl Reader {
         let known = locked(&self.cache.repositories.bases)
             .get(repo)
             .map(|(_, base)| base.clone());
-        let drafts = self.preview_only;
+        let (drafts, fleet) = (self.preview_only, self.environment.fleet.clone());
         let base = self
             .mirror(repo, move |mirror| {
                 let branch = &repository.default_branch;
@@ -282,7 +288,7 @@ impl Reader {
                     return Ok(known);
                 }
                 let source = Source::open(mirror, mirror.tree(&commit)?)?;
-                let mut configuration = configuration(&source, &repository.name)?;
+                let mut configuration = configuration(&source, &repository.name, &fleet)?;
                 if configuration.is_none() && drafts {
                     configuration = drafted(&source, &repository.name)?.map(Ok);
                 }
@@ -343,6 +349,16 @@ impl Reader {
             .values()
             .map(|(_, base)| base.clone())
             .collect()
+    }
+
+    /// The `Application` object that holds what was requested for all clusters of a stage: a
+    /// rollback, a stage to pass over. None: Git does not have it, or it was never synced.
+    pub async fn lead_application(self: &Arc<Self>, key: &StageKey) -> Result<Option<Application>> {
+        let base = self.known_base(&key.repo).await?;
+        match base.lead(key) {
+            Some(target) => Ok(self.store.application(&target.key(&key.repo)).await?),
+            None => Ok(None),
+        }
     }
 
     /// Whether the server's settings name a repository as a config repository. All others only

@@ -13,12 +13,12 @@ use super::error::Error;
 use crate::cluster::store::Served;
 use crate::cluster::{self, Cluster};
 use crate::controller::dry_run::AppScope;
-use crate::domain::catalog::{Destination, FILE, Reconciler, Target};
+use crate::domain::catalog::{Destination, FILE, Fleet, Reconciler, Target};
 use crate::domain::fence::{Fence, Projects, ServiceAccount};
 use crate::domain::manifest::Manifest;
 use crate::domain::mask::Mask;
 use crate::domain::sops::ProjectKeys;
-use crate::domain::{ApplicationKey, Invalid, RepoName};
+use crate::domain::{Invalid, RepoName, TargetKey};
 use crate::render::{Budget, Inputs, NotRendered, Release, Renderer};
 
 /// The Helm release that a chart is rendered as: name, namespace, and the cluster's capabilities.
@@ -59,6 +59,8 @@ pub struct Environment {
     pub clusters: Arc<BTreeMap<String, Cluster>>,
     /// Clusters of the settings that cannot be used, each with the reason.
     pub away: Arc<BTreeMap<String, String>>,
+    /// The clusters of the settings, with their labels.
+    pub fleet: Arc<Fleet>,
     /// What config repositories may do. None: everything, for `windlass plan` without the server's
     /// settings.
     pub projects: Option<Projects>,
@@ -156,7 +158,7 @@ impl Environment {
     /// The scope of one application's dry-runs. `owner`: the value of our label on its objects.
     pub fn scope<'a>(
         &'a self,
-        key: &'a ApplicationKey,
+        key: &'a TargetKey,
         target: &'a Target,
         owner: &'a str,
     ) -> Result<AppScope<'a>> {

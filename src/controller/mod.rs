@@ -36,7 +36,7 @@ pub mod revision;
 pub mod wake;
 
 pub use cache::Caches;
-pub use config_repo::{Base, Configured, configuration, drafted, key_of_branch, targets_in};
+pub use config_repo::{Base, Configured, configuration, drafted, targets_in};
 pub use environment::{APPLICATIONS_AT_ONCE, Environment, side_by_side};
 pub use error::{Error, Kind, Result};
 pub use queue::{Queue, Requeue};
@@ -52,7 +52,7 @@ use crate::cluster::{self, Cluster};
 use crate::domain::fence::ServiceAccount;
 use crate::domain::permit::WritePermit;
 use crate::domain::seal::Seal;
-use crate::domain::{ApplicationKey, CommitKey, MergeGroup, PullRequestKey, RepoName};
+use crate::domain::{CommitKey, MergeGroup, PullRequestKey, RepoName, StageKey, TargetKey};
 use crate::git::Mirrors;
 use crate::github::{self, GitHub};
 use crate::registry::Registry;
@@ -69,9 +69,9 @@ pub struct Reader {
     pub metrics: Arc<Metrics>,
     pub repositories: Arc<Queue<RepoName>>,
     pub groups: Arc<Queue<MergeGroup>>,
-    pub promotions: Arc<Queue<ApplicationKey>>,
+    pub promotions: Arc<Queue<StageKey>>,
     pub pulls: Arc<Queue<PullRequestKey>>,
-    pub applications: Arc<Queue<ApplicationKey>>,
+    pub applications: Arc<Queue<TargetKey>>,
     pub commits: Arc<Queue<CommitKey>>,
     pub cache: Caches,
     pub activities: activity::Activities,

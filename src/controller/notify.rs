@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Writer;
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::activity::{Activity, Subject, What};
 use crate::domain::notification::{Moment, Subscription, Told};
 use crate::notifications::{NotSent, Notification, Notifier};
@@ -15,7 +15,7 @@ use crate::view;
 
 pub async fn notify(ctx: Arc<Writer>, notifier: Notifier) {
     let mut activities = ctx.activities.listen();
-    let (mut known, mut refused) = (HashMap::<ApplicationKey, Told>::new(), HashSet::new());
+    let (mut known, mut refused) = (HashMap::<TargetKey, Told>::new(), HashSet::new());
     loop {
         let activity = match activities.recv().await {
             Ok(activity) => activity,
@@ -55,7 +55,7 @@ pub async fn notify(ctx: Arc<Writer>, notifier: Notifier) {
     }
 }
 
-fn subscriptions(ctx: &Writer, key: &ApplicationKey) -> Vec<Subscription> {
+fn subscriptions(ctx: &Writer, key: &TargetKey) -> Vec<Subscription> {
     let bases = ctx.bases();
     let target = bases.iter().find_map(|base| base.target(key));
     target.map_or_else(Vec::new, |target| target.stage.notify.clone())
@@ -63,7 +63,7 @@ fn subscriptions(ctx: &Writer, key: &ApplicationKey) -> Vec<Subscription> {
 
 fn notification(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &TargetKey,
     activity: &Activity,
     moment: Moment,
 ) -> Notification {

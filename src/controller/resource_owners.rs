@@ -10,13 +10,13 @@ use super::{Base, Environment, Reader, Result, dry_run, revision, side_by_side};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::{self, Notes, Side};
-use crate::domain::{ApplicationKey, CommitSha, RepoName};
+use crate::domain::{CommitSha, RepoName, TargetKey};
 use crate::render::{Inputs, Unreadable};
 
 /// The objects of each destination that several applications share, with the applications that have
 /// each.
 #[derive(Debug, Default)]
-pub struct ResourceOwners(BTreeMap<Destination, BTreeMap<ResourceKey, Vec<ApplicationKey>>>);
+pub struct ResourceOwners(BTreeMap<Destination, BTreeMap<ResourceKey, Vec<TargetKey>>>);
 
 impl ResourceOwners {
     /// The other application that has an object.
@@ -24,8 +24,8 @@ impl ResourceOwners {
         &self,
         destination: &Destination,
         object: &ResourceKey,
-        than: &ApplicationKey,
-    ) -> Option<&ApplicationKey> {
+        than: &TargetKey,
+    ) -> Option<&TargetKey> {
         self.0
             .get(destination)?
             .get(object)?
@@ -92,11 +92,11 @@ pub async fn of<'o>(
 /// The objects that one application has at its destination.
 async fn claimed<'t>(
     environment: &Environment,
-    key: ApplicationKey,
+    key: TargetKey,
     repository_id: u64,
     target: &'t Target,
     inputs: &Inputs,
-) -> Result<(&'t Destination, ApplicationKey, Vec<ResourceKey>)> {
+) -> Result<(&'t Destination, TargetKey, Vec<ResourceKey>)> {
     let _turn = environment.applications.acquire().await;
     let Ok(manifests) = environment.render(target, inputs, None).await? else {
         return Ok((&target.destination, key, Vec::new()));

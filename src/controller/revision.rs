@@ -8,7 +8,7 @@ use super::resource_owners::RenderInputs;
 use super::{Base, Event, Reader, Result};
 use crate::cluster::store::ApplicationStatus;
 use crate::domain::catalog::{RenderSource, Target};
-use crate::domain::{ApplicationKey, CommitSha};
+use crate::domain::{CommitSha, TargetKey};
 use crate::git::Mirror;
 use crate::render::{self, Source};
 
@@ -43,7 +43,7 @@ pub struct CurrentInputs {
 
 pub async fn change(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
+    key: &TargetKey,
     base: &Base,
     target: &Target,
     status: &ApplicationStatus,

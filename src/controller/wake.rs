@@ -6,9 +6,11 @@
 use std::sync::Arc;
 
 use super::cache::locked;
-use super::{Base, Reader, key_of_branch};
+use super::{Base, Reader};
 use crate::domain::catalog::Target;
-use crate::domain::{ApplicationKey, CommitKey, CommitSha, MergeGroup, PullRequestKey, RepoName};
+use crate::domain::{
+    CommitKey, CommitSha, MergeGroup, PullRequestKey, RepoName, StageKey, TargetKey,
+};
 
 /// Something happened that keys may wait for.
 #[derive(Clone)]
@@ -28,15 +30,15 @@ pub enum Event {
     /// objects, also of those that it no longer has, and with pull requests.
     Base {
         base: Arc<Base>,
-        applications: Vec<ApplicationKey>,
-        promotions: Vec<ApplicationKey>,
+        applications: Vec<TargetKey>,
+        promotions: Vec<StageKey>,
         pulls: Vec<u64>,
     },
     /// An image was announced for an application and stage, or the pull request that proposes one
     /// was closed or opened again.
-    Candidate(ApplicationKey),
+    Candidate(StageKey),
     /// Somebody annotated an application with a request.
-    Request(ApplicationKey),
+    Request(TargetKey),
     /// Somebody holds or resumes an application of the repository: its open pull requests may have
     /// another verdict.
     Holds(RepoName),
@@ -46,13 +48,13 @@ pub enum Event {
     /// A live object with this owner label changed.
     Object { owner: String },
     /// An `Application` object changed.
-    Application(ApplicationKey),
+    Application(TargetKey),
     /// A `Promotion` object changed.
-    Promotion(ApplicationKey),
+    Promotion(StageKey),
     /// An application's status changed, which concerns the commits that it is at or was at.
     /// `later_stages`: also wake the promotions of later stages, since it is, or was, ready for them.
     Status {
-        key: ApplicationKey,
+        key: TargetKey,
         commits: Vec<CommitSha>,
         later_stages: bool,
     },
@@ -62,7 +64,7 @@ pub enum Event {
     /// The progress of a commit changed; with the pull requests that merged it.
     Rollout { commit: CommitKey, pulls: Vec<u64> },
     /// The base has the images that were proposed for a stage.
-    Promoted(ApplicationKey),
+    Promoted(StageKey),
 }
 
 /// The key that an event wakes.
@@ -70,9 +72,9 @@ pub enum Event {
 pub enum Key {
     Repository(RepoName),
     MergeGroup(MergeGroup),
-    Promotion(ApplicationKey),
+    Promotion(StageKey),
     PullRequest(PullRequestKey),
-    Application(ApplicationKey),
+    Application(TargetKey),
     Commit(CommitKey),
 }
 
@@ -80,7 +82,7 @@ pub enum Key {
 pub struct World<'a> {
     pub bases: &'a [Arc<Base>],
     /// The application of an owner label.
-    pub owner: &'a dyn Fn(&str) -> Option<ApplicationKey>,
+    pub owner: &'a dyn Fn(&str) -> Option<TargetKey>,
     /// The commits of a repository whose rollout is not finished.
     pub unfinished: &'a dyn Fn(&RepoName) -> Vec<CommitKey>,
     /// The open pull requests of a repository, as far as they are known.
@@ -94,8 +96,8 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
         Event::MergeGroup(group) => vec![Key::MergeGroup(group.clone())],
         Event::Repository(repo) => vec![Key::Repository(repo.clone())],
         Event::Branch { repo, branch } => {
-            let key = key_of_branch(repo, branch);
-            key.map(Key::Promotion).into_iter().collect()
+            let key = StageKey::of_branch(repo, branch).into_iter();
+            key.map(Key::Promotion).collect()
         }
         Event::Base {
             base,
@@ -122,7 +124,8 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
             let mut keys = world.open_pulls(&key.repo);
             keys.extend(world.dependents(key));
             // Or rolled it back.
-            keys.extend([Key::Application(key.clone()), Key::Promotion(key.clone())]);
+            let promotion = Key::Promotion(key.of_stage());
+            keys.extend([Key::Application(key.clone()), promotion]);
             keys
         }
         Event::Status {
@@ -135,7 +138,7 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
             keys.extend(world.dependents(key));
             keys.extend(world.rolls_back(key));
             if *later_stages {
-                keys.extend(world.later_stages(key));
+                keys.extend(world.later_stages(&key.of_stage()));
             }
             keys
         }
@@ -160,7 +163,7 @@ fn configured(base: &Base) -> Vec<Key> {
         keys.push(Key::Application(target.key(repo)));
         // The earlier stage may have been healthy before this stage existed, and a rollback may have
         // been asked for before it had an object.
-        keys.push(Key::Promotion(target.key(repo)));
+        keys.push(Key::Promotion(target.key(repo).of_stage()));
     }
     keys
 }
@@ -206,29 +209,44 @@ impl World<'_> {
 
     /// The promotions of the stages after one: they are proposed once it is healthy with the same
     /// digest.
-    fn later_stages(&self, key: &ApplicationKey) -> Vec<Key> {
+    fn later_stages(&self, key: &StageKey) -> Vec<Key> {
         let later = self.targets(&key.repo).filter(|target| {
             target.application == key.application && target.stage.after.contains(&key.stage)
         });
+        let mut later: Vec<_> = later
+            .map(|target| Key::Promotion(target.key(&key.repo).of_stage()))
+            .collect();
+        later.dedup();
         later
-            .map(|target| Key::Promotion(target.key(&key.repo)))
-            .collect()
     }
 
     /// The promotion of an application that is rolled back by itself if it fails.
-    fn rolls_back(&self, key: &ApplicationKey) -> Option<Key> {
+    fn rolls_back(&self, key: &TargetKey) -> Option<Key> {
         let mut targets = self.targets(&key.repo);
         let target = targets.find(|target| target.key(&key.repo) == *key)?;
         let rolls_back = target.stage.rollback.is_some();
-        rolls_back.then(|| Key::Promotion(key.clone()))
+        rolls_back.then(|| Key::Promotion(key.of_stage()))
     }
 
-    /// Applications of the same stage that depend on one.
-    fn dependents(&self, key: &ApplicationKey) -> Vec<Key> {
-        let dependents = self.targets(&key.repo).filter(|target| {
-            target.stage.name == key.stage && target.depends_on.contains(&key.application)
-        });
+    /// Applications of the same stage that depend on one; and the application itself in the clusters
+    /// of later waves.
+    fn dependents(&self, key: &TargetKey) -> Vec<Key> {
+        let of_stage = || {
+            let targets = self.targets(&key.repo);
+            targets.filter(|target| target.stage.name == key.stage)
+        };
+        let cluster = |target: &Target| target.key(&key.repo).cluster;
+        let depends = |target: &&Target| {
+            cluster(target) == key.cluster && target.depends_on.contains(&key.application)
+        };
+        let wave = |target: &Target| target.one_of.as_ref().map_or(0, |one| one.wave);
+        let own = of_stage().find(|target| target.key(&key.repo) == *key);
+        let later = |target: &&Target| {
+            target.application == key.application && own.is_some_and(|own| wave(target) > wave(own))
+        };
+        let dependents = of_stage().filter(depends);
         dependents
+            .chain(of_stage().filter(later))
             .map(|target| Key::Application(target.key(&key.repo)))
             .collect()
     }

@@ -9,7 +9,7 @@ use super::fieldset::{FieldPath, lookup};
 use super::health::{Health, SyncState};
 use super::manifest::ResourceKey;
 use super::plan::{Action, Change};
-use super::{ApplicationKey, CommitSha, PullRequestKey, canonical_json};
+use super::{CommitSha, PullRequestKey, TargetKey, canonical_json};
 
 /// Something that happened to an application or a pull request.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,7 @@ pub struct Activity {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
-    Application(ApplicationKey),
+    Application(TargetKey),
     PullRequest(PullRequestKey),
 }
 

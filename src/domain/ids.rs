@@ -1,14 +1,13 @@
-//! The identifiers: repositories, names of applications and stages, commits, and the keys that
-//! loops work on.
+//! The identifiers: repositories, names of applications and stages, commits; and what a webhook
+//! names.
 
 use std::fmt;
 use std::str::FromStr;
 
+use super::Invalid;
+use super::keys::PullRequestKey;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-
-use super::Invalid;
 
 /// What every message about a repository with other object ids than SHA-1 has in it.
 pub const FOREIGN_IDS: &str = "SHA-256 object ids, which windlass does not support";
@@ -174,81 +173,6 @@ impl FromStr for CommitSha {
 }
 
 text_type!(CommitSha);
-
-/// An application in a stage of one config repository: what a Promotion and an
-/// Application loop work on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ApplicationKey {
-    pub repo: RepoName,
-    pub application: Name,
-    pub stage: Name,
-}
-
-impl ApplicationKey {
-    /// The branch that windlass's pull requests for this key come from.
-    pub fn branch(&self) -> String {
-        format!("windlass/{}/{}", self.application, self.stage)
-    }
-
-    /// The server-side apply field manager. Kubernetes allows 128 bytes; the
-    /// longest here has 90.
-    pub fn field_manager(&self) -> String {
-        self.branch()
-    }
-
-    /// The name of the `Application` and `Promotion` objects.
-    pub fn object_name(&self) -> String {
-        format!("{}.{}", self.application, self.stage)
-    }
-
-    /// `shop/production`, for people and for the `windlass.dev/application` annotation.
-    pub fn title(&self) -> String {
-        format!("{}/{}", self.application, self.stage)
-    }
-
-    /// The value of the `windlass.dev/owner` label: 16 hexadecimal digits of
-    /// SHA-256 over the repository's numeric id (which survives renames),
-    /// application and stage.
-    pub fn owner_label(&self, repository_id: u64) -> String {
-        let digest = Sha256::digest(format!(
-            "{repository_id}\n{}\n{}",
-            self.application, self.stage
-        ));
-        hex::encode(&digest[..8])
-    }
-}
-
-impl fmt::Display for ApplicationKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}/{}", self.repo, self.application, self.stage)
-    }
-}
-
-/// One pull request: what the PullRequest loop works on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PullRequestKey {
-    pub repo: RepoName,
-    pub number: u64,
-}
-
-impl fmt::Display for PullRequestKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}#{}", self.repo, self.number)
-    }
-}
-
-/// One commit of a config repository: what the Commit loop works on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CommitKey {
-    pub repo: RepoName,
-    pub commit: CommitSha,
-}
-
-impl fmt::Display for CommitKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.repo, self.commit)
-    }
-}
 
 /// What a webhook is used for: which objects to reconcile.
 #[derive(Debug, Clone, PartialEq, Eq)]

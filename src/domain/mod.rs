@@ -35,6 +35,7 @@ pub mod hold;
 pub mod hook;
 mod ids;
 pub mod image;
+mod keys;
 pub mod labels;
 pub mod manifest;
 pub mod mask;
@@ -55,10 +56,8 @@ pub mod sync;
 pub mod uses;
 pub mod yaml;
 
-pub use ids::{
-    ApplicationKey, CommitKey, CommitSha, FOREIGN_IDS, Hint, MergeGroup, Name, PullFact,
-    PullRequestKey, RepoName,
-};
+pub use ids::{CommitSha, FOREIGN_IDS, Hint, MergeGroup, Name, PullFact, RepoName};
+pub use keys::{CommitKey, PullRequestKey, StageKey, TargetKey};
 pub use labels::{APPLICATION_ANNOTATION, OWNER_LABEL};
 
 /// A message about a value that is not valid for its type.

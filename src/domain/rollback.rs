@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ApplicationKey;
+use super::StageKey;
 use super::history::{HealthyRevision, last_good};
 use super::hold::Hold;
 use super::pull_request::{FailedSync, shortened};
@@ -87,12 +87,12 @@ impl Rollback {
         present.unwrap_or_else(new)
     }
 
-    pub fn title(&self, key: &ApplicationKey) -> String {
+    pub fn title(&self, key: &StageKey) -> String {
         format!("Roll back {} to {}", key.title(), self.to.short())
     }
 
     /// The commit message: the subject, and trailers.
-    pub fn commit_message(&self, key: &ApplicationKey) -> (String, String) {
+    pub fn commit_message(&self, key: &StageKey) -> (String, String) {
         let trailers = format!("Rollback-To: {}\nRollback-By: {}", self.to, self.by);
         (self.title(key), trailers)
     }

@@ -89,16 +89,17 @@ pub fn passes_by_itself(rollouts: &[Rollout]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ApplicationKey;
+    use crate::domain::TargetKey;
 
     #[test]
     fn the_worst_is_told_and_a_failure_stays_one() {
         use RolloutState::*;
         let rollout = |state| Rollout {
-            key: ApplicationKey {
+            key: TargetKey {
                 repo: "a/b".parse().unwrap(),
                 application: "shop".parse().unwrap(),
                 stage: "staging".parse().unwrap(),
+                cluster: None,
             },
             state,
             message: String::new(),
@@ -131,10 +132,11 @@ mod tests {
     fn what_waits_for_a_person_does_not_pass_by_itself() {
         use RolloutState::*;
         let rollout = |state, message: &str| Rollout {
-            key: ApplicationKey {
+            key: TargetKey {
                 repo: "a/b".parse().unwrap(),
                 application: "shop".parse().unwrap(),
                 stage: "staging".parse().unwrap(),
+                cluster: None,
             },
             state,
             message: message.into(),

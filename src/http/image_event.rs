@@ -1,6 +1,7 @@
 //! Image events. The answer is 2xx only once the event is stored: 200 with the pull request, or 202
 //! with a status URL.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::controller::promotion::{Settled, settled};
 use crate::controller::queue::Outcome;
 use crate::controller::{Base, Error, Event, Writer};
 use crate::domain::image::Candidate;
-use crate::domain::{ApplicationKey, Name};
+use crate::domain::{Name, StageKey};
 use crate::events::{Refusal, Sender, Senders, Verified};
 
 /// An image event is a few hundred bytes.
@@ -95,13 +96,13 @@ struct Accepted {
 
 /// A promotion that was put into the queue, and the outcomes of its reconciles from then on.
 struct Proposed {
-    key: ApplicationKey,
+    key: StageKey,
     candidate: Candidate,
-    outcomes: broadcast::Receiver<Outcome<ApplicationKey>>,
+    outcomes: broadcast::Receiver<Outcome<StageKey>>,
 }
 
 fn promotion_json(
-    key: &ApplicationKey,
+    key: &StageKey,
     state: &str,
     message: Option<String>,
     url: Option<String>,
@@ -180,8 +181,13 @@ async fn offer(
     offered: &mut Offered,
 ) -> Result<(), cluster::Error> {
     let configured = base.configured();
+    let mut offered_to = BTreeSet::new();
     for target in configured.iter().flat_map(|configured| &configured.targets) {
-        let key = target.key(&base.repo.name);
+        let key = target.key(&base.repo.name).of_stage();
+        // The other clusters of a stage get it with the first.
+        if !offered_to.insert(key.clone()) {
+            continue;
+        }
         let authorised = match verified.authorise(target, |repo| {
             let known = ctx.github.repository(repo);
             known.ok().map(|known| known.id)
@@ -244,7 +250,7 @@ impl Offered {
 }
 
 impl Accepted {
-    fn refuse(&mut self, key: &ApplicationKey, why: String) {
+    fn refuse(&mut self, key: &StageKey, why: String) {
         self.refused
             .push(promotion_json(key, "Refused", Some(why), None));
     }
@@ -253,7 +259,7 @@ impl Accepted {
 /// Stores a candidate. Of two events at once, the one that is written later wins.
 async fn store_candidate(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &StageKey,
     candidate: &Candidate,
 ) -> Result<(), cluster::Error> {
     let mut stored = ctx
@@ -356,7 +362,7 @@ pub async fn promotion(
     let (Ok(application), Ok(stage)) = (application.parse::<Name>(), stage.parse::<Name>()) else {
         return refusal(StatusCode::NOT_FOUND, "no such promotion");
     };
-    let key = |base: &Arc<Base>| ApplicationKey {
+    let key = |base: &Arc<Base>| StageKey {
         repo: base.repo.name.clone(),
         application: application.clone(),
         stage: stage.clone(),
@@ -369,7 +375,7 @@ pub async fn promotion(
     };
     let bases = ctx.bases();
     let Some(key) = bases.iter().map(key).find(|key| {
-        let target = bases.iter().find_map(|base| base.target(key));
+        let target = bases.iter().find_map(|base| base.lead(key));
         target.is_some_and(|target| sender.may_follow(target))
     }) else {
         return refusal(StatusCode::NOT_FOUND, "no such promotion");

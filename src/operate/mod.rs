@@ -184,11 +184,12 @@ async fn api(installation: &Installation) -> anyhow::Result<Api<Application>> {
 }
 
 fn object_name(application: &str) -> anyhow::Result<String> {
-    match application.split_once('/') {
-        Some((name, stage)) if !name.is_empty() && !stage.is_empty() => {
-            Ok(format!("{name}.{stage}"))
-        }
-        _ => bail!("`{application}` is not an application in a stage: write it as shop/production"),
+    let names: Vec<_> = application.split('/').collect();
+    match names.len() {
+        2 | 3 if names.iter().all(|name| !name.is_empty()) => Ok(names.join(".")),
+        _ => bail!(
+            "`{application}` is not an application in a stage: write it as shop/production, or as shop/production/eu where the stage has several clusters"
+        ),
     }
 }
 

@@ -19,7 +19,8 @@ use crate::view::{self, StatusRow, Tone, standing};
 /// `windlass status`
 #[derive(Debug, Clone, clap::Args)]
 pub struct StatusArgs {
-    /// An application, or one in a stage, such as `shop` or `shop/production` (default: all)
+    /// An application, or one in a stage, or in one of its clusters, such as `shop`,
+    /// `shop/production` or `shop/production/eu` (default: all)
     application: Option<String>,
 
     /// Only the applications of this stage
@@ -55,11 +56,10 @@ enum Output {
 impl StatusArgs {
     fn shows(&self, object: &Application) -> bool {
         let spec = &object.spec;
-        let named = |wanted: &String| match wanted.split_once('/') {
-            Some((application, stage)) => {
-                spec.application.as_str() == application && spec.stage.as_str() == stage
-            }
-            None => spec.application.as_str() == wanted,
+        let title = object.key().title();
+        let named = |wanted: &String| {
+            let rest = title.strip_prefix(wanted.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         self.application.as_ref().is_none_or(named)
             && self

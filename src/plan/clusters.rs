@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::flags::PlanArgs;
 use crate::cluster::store::Application;
 use crate::cluster::{Cluster, connect};
-use crate::config::{self, program};
+use crate::config::{self, fleet, program};
 use crate::controller::{APPLICATIONS_AT_ONCE, Configured, Environment};
 use crate::domain::fence::Projects;
 use crate::domain::mask::Mask;
@@ -157,6 +157,7 @@ pub(super) async fn environment(
     Ok(Environment {
         clusters: Arc::new(clusters),
         away: Arc::default(),
+        fleet: Arc::new(fleet(&args.cluster_labels)?),
         previews_as: None,
         projects,
         keys: ProjectKeys {
@@ -238,7 +239,16 @@ fn contexts(
 fn clusters(catalog: &Result<Configured, Invalid>) -> BTreeSet<&str> {
     let configured = catalog.as_ref().ok();
     let stages = configured.into_iter().flat_map(|all| &all.catalog.stages);
-    stages.map(|stage| stage.cluster.as_str()).collect()
+    stages
+        .flat_map(|stage| match &stage.rule {
+            Some(_) => stage
+                .clusters
+                .iter()
+                .map(|one| one.cluster.as_str())
+                .collect(),
+            None => vec![stage.cluster.as_str()],
+        })
+        .collect()
 }
 
 /// A note if several clusters are compared with one context.

@@ -39,6 +39,11 @@ pub struct PlanArgs {
     #[arg(long = "cluster", value_name = "NAME=CONTEXT")]
     pub(super) clusters: Vec<String>,
 
+    /// A label of a cluster, for stages whose clusters windlass.yaml chooses by label:
+    /// NAME:KEY=VALUE. Repeat for more
+    #[arg(long = "cluster-label", value_name = "NAME:KEY=VALUE")]
+    pub(super) cluster_labels: Vec<String>,
+
     /// The namespace of windlass's own objects, which record what it owns
     #[arg(long, short, default_value = "windlass", env = "WINDLASS_NAMESPACE")]
     pub(super) namespace: String,

@@ -7,8 +7,9 @@ use anyhow::{Context as _, bail};
 
 use super::clusters::named;
 use super::unconfigured::draft;
+use crate::config::fleet;
 use crate::controller::{Configured, configuration};
-use crate::domain::catalog::{Draft, FILE};
+use crate::domain::catalog::{Draft, FILE, Fleet};
 use crate::domain::{CommitSha, RepoName};
 use crate::git::Mirror;
 use crate::render::Source;
@@ -30,6 +31,11 @@ pub struct InitArgs {
 pub struct ValidateArgs {
     #[command(flatten)]
     place: Place,
+
+    /// A label of a cluster, for stages whose clusters windlass.yaml chooses by label:
+    /// NAME:KEY=VALUE. Repeat for more
+    #[arg(long = "cluster-label", value_name = "NAME:KEY=VALUE")]
+    cluster_labels: Vec<String>,
 }
 
 /// The working copy.
@@ -84,7 +90,7 @@ pub fn init(args: &InitArgs) -> anyhow::Result<String> {
     })?;
     opened.write_all(text.as_bytes())?;
     let drafted = mirror.with_files(&commit, vec![(FILE.into(), text)])?;
-    let configured = configured(&mirror, &drafted, &name)?;
+    let configured = configured(&mirror, &drafted, (&name, &Fleet::default()))?;
     Ok(view::initialized(&configured.targets, &left_out))
 }
 
@@ -93,14 +99,19 @@ pub fn validate(args: &ValidateArgs) -> anyhow::Result<String> {
     let mirror = args.place.mirror()?;
     let name = named(args.place.repository.as_ref(), &mirror)?;
     let commit = args.place.commit(&mirror)?;
-    let configured = configured(&mirror, &commit, &name)?;
+    let fleet = fleet(&args.cluster_labels)?;
+    let configured = configured(&mirror, &commit, (&name, &fleet))?;
     Ok(view::applications(&configured.targets))
 }
 
 /// The valid configuration of a commit; each of its entries finds something.
-fn configured(mirror: &Mirror, commit: &CommitSha, name: &RepoName) -> anyhow::Result<Configured> {
+fn configured(
+    mirror: &Mirror,
+    commit: &CommitSha,
+    (name, fleet): (&RepoName, &Fleet),
+) -> anyhow::Result<Configured> {
     let source = Source::open(mirror, mirror.tree(commit)?)?;
-    let Some(configured) = configuration(&source, name)? else {
+    let Some(configured) = configuration(&source, name, fleet)? else {
         bail!("there is no {FILE} at the repository's root: `windlass init` writes one");
     };
     let configured = configured?;

@@ -17,7 +17,7 @@ pub(super) fn as_json(preview: &Preview) -> Value {
     let applications = preview.applications.iter().map(|app| {
         let all = |plan: &Plan| plan.effective().map(change).collect::<Vec<_>>();
         json!({
-            "application": app.key.title(), "cluster": app.cluster, "error": app.error, "notes": app.notes,
+            "application": app.key.title(), "cluster": app.cluster, "wave": app.wave + 1, "error": app.error, "notes": app.notes,
             "changes": all(&app.plan), "drift": all(&app.drift), "waiting": all(&app.waiting), "unmoved": app.unmoved,
         })
     });

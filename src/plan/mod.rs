@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
+use crate::config::fleet;
 use crate::controller::preview::{GitDiff, Touched};
 use crate::controller::resource_owners::{self, RenderInputs};
 use crate::controller::{Configured, configuration, drafted, preview, side_by_side};
@@ -86,7 +87,8 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
         mut notes,
     } = unconfigured::configured(args, &mirror, &name, revisions).await?;
     let source = Source::open(&mirror, mirror.tree(&base)?)?;
-    let mut catalog = configuration(&source, &name)?;
+    let fleet = fleet(&args.cluster_labels)?;
+    let mut catalog = configuration(&source, &name, &fleet)?;
     if catalog.is_none() {
         catalog = drafted(&source, &name)?.map(Ok);
     }
@@ -100,10 +102,11 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
         total,
         mut inputs,
         heads,
-    } = preview::git_diff(&mirror, &name, Some(&catalog), &base, &head)?;
+    } = preview::git_diff(&mirror, (&name, &fleet), Some(&catalog), &base, &head)?;
     // What the change itself breaks comes first.
     if failure.is_none() {
-        let unmatched = preview::unmatched(&mirror, &name, &source, &catalog, changes.merged)?;
+        let unmatched =
+            preview::unmatched(&mirror, (&name, &fleet), &source, &catalog, changes.merged)?;
         if !unmatched.is_empty() {
             bail!("{}", unmatched.join("\n"));
         }
@@ -158,7 +161,9 @@ async fn applications(
     } in inputs
     {
         let key = target.key(repo);
-        if !args.applications.is_empty() && !args.applications.contains(&key.title()) {
+        let title = key.title();
+        let mut named = args.applications.iter();
+        if !args.applications.is_empty() && !named.any(|name| is_named(&title, name)) {
             continue;
         }
         let known = match all.get(&key.object_name()) {
@@ -196,8 +201,15 @@ fn untouched(heads: &[(Target, RenderInputs)], touched: &[Touched]) -> Vec<Touch
 }
 
 /// Fails if a requested application does not exist.
+/// Whether a name is that of an application in a stage, or in one of its clusters.
+fn is_named(title: &str, name: &str) -> bool {
+    let rest = title.strip_prefix(name);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') && name.contains('/'))
+}
+
 fn check_names(requested: &[String], titles: &[String]) -> anyhow::Result<()> {
-    if let Some(unknown) = requested.iter().find(|title| !titles.contains(title)) {
+    let is_known = |name: &&String| titles.iter().any(|title| is_named(title, name));
+    if let Some(unknown) = requested.iter().find(|name| !is_known(name)) {
         bail!(
             "there is no application `{unknown}`; the applications are: {}",
             titles.join(", ")

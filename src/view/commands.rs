@@ -1,7 +1,7 @@
 //! Answers to commands.
 
 use super::{code, gate_commands, help, history, listed, merged, quoted, why, why_of};
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::command::{Answer, Done, NotDone, NotTaken, Row, Selector, Sought};
 
 pub fn not_taken(why: NotTaken) -> &'static str {
@@ -92,12 +92,12 @@ pub fn answer(answer: &Answer) -> String {
     }
 }
 
-fn titles(applications: &[ApplicationKey]) -> String {
-    let titles: Vec<_> = applications.iter().map(ApplicationKey::title).collect();
+fn titles(applications: &[TargetKey]) -> String {
+    let titles: Vec<_> = applications.iter().map(TargetKey::title).collect();
     listed(&titles)
 }
 
-fn not_touched(selectors: &[Selector], touched: &[ApplicationKey]) -> String {
+fn not_touched(selectors: &[Selector], touched: &[TargetKey]) -> String {
     let named: Vec<_> = selectors.iter().map(Selector::to_string).collect();
     let named = listed(&named);
     let touches = match touched {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::markdown::bounded;
 use super::preview::drift_lines;
 use super::render;
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::plan::Plan;
 
 const DRIFT: &str = "<!-- windlass:drift ";
@@ -21,7 +21,7 @@ struct DriftView {
 
 /// Title and body of a pull request that asks whether Git shall have what somebody changed.
 /// `digests`: of each object's drift.
-pub fn drift(key: &ApplicationKey, plan: &Plan, digests: &BTreeSet<String>) -> (String, String) {
+pub fn drift(key: &TargetKey, plan: &Plan, digests: &BTreeSet<String>) -> (String, String) {
     let digests: Vec<_> = digests.iter().map(String::as_str).collect();
     let view = DriftView {
         marker: format!("{DRIFT}{} -->", digests.join(",")),

@@ -1,7 +1,7 @@
 //! What an application is at, and was at: the answers to `/status` and `/history`.
 
 use super::markdown::{code, quoted};
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::command::Past;
 use crate::domain::history::HealthyRevision;
 use crate::domain::image::ImageRef;
@@ -10,7 +10,7 @@ use crate::domain::pull_request::{ApplicationSummary, shortened};
 /// Characters of a message in a table.
 const MOST_MESSAGE: usize = 200;
 
-pub fn status(rows: &[(ApplicationKey, Option<ApplicationSummary>)]) -> String {
+pub fn status(rows: &[(TargetKey, Option<ApplicationSummary>)]) -> String {
     let rows: Vec<_> = rows.iter().map(status_row).collect();
     match rows.is_empty() {
         true => "This pull request touches no application.".into(),
@@ -21,7 +21,7 @@ pub fn status(rows: &[(ApplicationKey, Option<ApplicationSummary>)]) -> String {
     }
 }
 
-fn status_row((key, summary): &(ApplicationKey, Option<ApplicationSummary>)) -> String {
+fn status_row((key, summary): &(TargetKey, Option<ApplicationSummary>)) -> String {
     let title = key.title();
     let Some(summary) = summary else {
         return format!("| `{title}` | | | | was never reconciled |");

@@ -141,15 +141,16 @@ pub fn progress(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ApplicationKey;
+    use crate::domain::TargetKey;
 
     #[test]
     fn a_roll_out_that_failed_keeps_its_preview() {
         let done = Rollout {
-            key: ApplicationKey {
+            key: TargetKey {
                 repo: "acme/config".parse().unwrap(),
                 application: "shop".parse().unwrap(),
                 stage: "staging".parse().unwrap(),
+                cluster: None,
             },
             state: RolloutState::Failed,
             message: "Deployment web: pod web-1: CrashLoopBackOff".into(),

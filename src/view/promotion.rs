@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::markdown::{bounded, code, quoted};
 use super::markers::sticky;
 use super::render;
-use crate::domain::ApplicationKey;
+use crate::domain::StageKey;
 use crate::domain::history::{HealthyRevision, irreversible_since};
 use crate::domain::image::Tag;
 use crate::domain::promotion::{Decision, How, Offer};
@@ -40,11 +40,7 @@ struct CandidateView {
 
 /// A promotion's body. `earlier`: the stages before, each with what it lacks of being healthy with
 /// just this.
-pub fn promotion(
-    key: &ApplicationKey,
-    offers: &[Offer],
-    earlier: &[(String, Option<String>)],
-) -> String {
+pub fn promotion(key: &StageKey, offers: &[Offer], earlier: &[(String, Option<String>)]) -> String {
     let text = render(
         "promotion.md",
         PromotionView {
@@ -86,7 +82,7 @@ pub fn promotion(
 
 /// The body of a rollback's pull request. `history`: the revisions of the application that were
 /// healthy.
-pub fn rollback(key: &ApplicationKey, rollback: &Rollback, history: &[HealthyRevision]) -> String {
+pub fn rollback(key: &StageKey, rollback: &Rollback, history: &[HealthyRevision]) -> String {
     let (title, to) = (key.title(), rollback.to.short());
     let healthy = history.iter().find(|known| known.revision == rollback.to);
     let healthy = healthy.map(|healthy| format!(", which was healthy on {}", healthy.at));
@@ -128,7 +124,7 @@ pub fn not_proposed(stand: &[(&Decision, &Tag)], reopens: Option<u64>) -> Option
 }
 
 /// The comment on a pull request of windlass that a person closed without a merge.
-pub fn closed(key: &ApplicationKey, rejected: &[&Decision]) -> Wanted {
+pub fn closed(key: &StageKey, rejected: &[&Decision]) -> Wanted {
     let images: Vec<_> = rejected
         .iter()
         .map(|one| code(&named(one, &one.tag)))
@@ -218,8 +214,8 @@ mod tests {
     use super::*;
     use crate::domain::image::Candidate;
 
-    fn key() -> ApplicationKey {
-        ApplicationKey {
+    fn key() -> StageKey {
+        StageKey {
             repo: "acme/config".parse().unwrap(),
             application: "shop".parse().unwrap(),
             stage: "staging".parse().unwrap(),

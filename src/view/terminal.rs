@@ -18,7 +18,12 @@ pub fn terminal(preview: &Preview) -> String {
     }
     for part in parts(preview) {
         let app = part.app;
-        out.push_str(&format!("\n{} on {}\n", app.key.title(), app.cluster));
+        let wave = match app.wave {
+            0 => String::new(),
+            before => format!(", wave {}", before + 1),
+        };
+        let (title, cluster) = (app.key.title(), &app.cluster);
+        out.push_str(&format!("\n{title} on {cluster}{wave}\n"));
         if let Some(error) = &app.error {
             out.push_str(&indented(error));
         }

@@ -22,7 +22,7 @@ use crate::domain::manifest::ResourceKey;
 use crate::domain::promotion::SkippedStage;
 use crate::domain::pull_request::{ApplicationSummary, FailedSync};
 use crate::domain::rollback::Rollback;
-use crate::domain::{ApplicationKey, CommitSha, Name, RepoName};
+use crate::domain::{CommitSha, Name, RepoName, TargetKey};
 
 /// An application in a stage, as windlass keeps it synced.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
@@ -59,6 +59,13 @@ pub struct ApplicationSpec {
     pub repository_id: i64,
     pub application: Name,
     pub stage: Name,
+    /// Where the stage has several clusters: the cluster. It is then a part of the object's name.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        rename = "stageCluster"
+    )]
+    pub stage_cluster: Option<Name>,
     /// The directory in the config repository.
     pub path: String,
     /// The destination cluster, as the server's settings name it.
@@ -197,12 +204,13 @@ impl Application {
 
 impl Application {
     /// Which application of which repository in which stage it is.
-    pub fn key(&self) -> ApplicationKey {
+    pub fn key(&self) -> TargetKey {
         let spec = &self.spec;
-        ApplicationKey {
+        TargetKey {
             repo: spec.repository.clone(),
             application: spec.application.clone(),
             stage: spec.stage.clone(),
+            cluster: spec.stage_cluster.clone(),
         }
     }
 

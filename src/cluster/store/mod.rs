@@ -24,13 +24,13 @@ use watched::Watched;
 pub use writes::Writer;
 
 use crate::cluster::{Error, Result, WatchEvent};
-use crate::domain::ApplicationKey;
 pub use crate::domain::labels::{
     ADOPT, APPLY, CONFIRM_PRUNE, HANDLED, HOLD, PAUSE, ROLLBACK, ROLLBACK_DECLINED, SAID, SKIP,
     SYNC_REQUEST, TAKE,
 };
 use crate::domain::permit::WritePermit;
 use crate::domain::pull_request::ApplicationSummary;
+use crate::domain::{StageKey, TargetKey};
 
 /// The custom resource definitions, as YAML documents.
 pub fn definitions() -> String {
@@ -55,22 +55,8 @@ impl Store {
 
     /// Changes that others make to our objects are sent to `moved`.
     pub fn new(client: Client, namespace: &str, moved: &mpsc::Sender<WatchEvent>) -> Self {
-        let application = |object: &Application| {
-            let spec = object.spec.clone();
-            WatchEvent::Application(ApplicationKey {
-                repo: spec.repository,
-                application: spec.application,
-                stage: spec.stage,
-            })
-        };
-        let promotion = |object: &Promotion| {
-            let spec = object.spec.clone();
-            WatchEvent::Promotion(ApplicationKey {
-                repo: spec.repository,
-                application: spec.application,
-                stage: spec.stage,
-            })
-        };
+        let application = |object: &Application| WatchEvent::Application(object.key());
+        let promotion = |object: &Promotion| WatchEvent::Promotion(object.key());
         let freeze = |object: &Freeze| WatchEvent::Freeze(object.clone().into());
         Self {
             applications: Watched::new(
@@ -108,7 +94,7 @@ impl Store {
 
     /// None: it does not exist yet. It is an error if the object of that name belongs to another
     /// repository.
-    pub async fn application(&self, key: &ApplicationKey) -> Result<Option<Application>> {
+    pub async fn application(&self, key: &TargetKey) -> Result<Option<Application>> {
         match self.applications.get(&key.object_name()).await? {
             Some(object) if object.spec.repository != key.repo => {
                 let what = format!("read Application {}", key.object_name());
@@ -124,7 +110,7 @@ impl Store {
 
     /// The status of an application without its inventory, which is large: a commit of two hundred
     /// applications reads all of them at each reconcile.
-    pub async fn summary(&self, key: &ApplicationKey) -> Result<ApplicationSummary> {
+    pub async fn summary(&self, key: &TargetKey) -> Result<ApplicationSummary> {
         self.applications.wait().await?;
         let objects = self.applications.objects();
         let status = objects
@@ -138,7 +124,7 @@ impl Store {
         self.applications.all().await
     }
 
-    pub async fn promotion(&self, key: &ApplicationKey) -> Result<Option<Promotion>> {
+    pub async fn promotion(&self, key: &StageKey) -> Result<Option<Promotion>> {
         match self.promotions.get(&key.object_name()).await? {
             Some(object) if object.spec.repository != key.repo => {
                 let what = format!("read Promotion {}", key.object_name());

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::image::Candidate;
 use crate::domain::promotion::Decision;
-use crate::domain::{Name, RepoName};
+use crate::domain::{Name, RepoName, StageKey};
 
 /// The images that are proposed for an application in a stage.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
@@ -44,6 +44,17 @@ pub struct PromotionSpec {
     /// Those before them, the newest last: from which commits what runs was built.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Candidate>,
+}
+
+impl Promotion {
+    /// Which application of which repository in which stage it is about.
+    pub fn key(&self) -> StageKey {
+        StageKey {
+            repo: self.spec.repository.clone(),
+            application: self.spec.application.clone(),
+            stage: self.spec.stage.clone(),
+        }
+    }
 }
 
 /// Earlier candidates that are remembered.

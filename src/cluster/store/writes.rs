@@ -18,7 +18,7 @@ use super::{
 };
 use crate::cluster::{Error, Result, call, refused};
 use crate::domain::image::{Candidate, same_image};
-use crate::domain::{ApplicationKey, RepoName};
+use crate::domain::{RepoName, StageKey, TargetKey};
 
 /// The methods that write our own objects.
 pub struct Writer<'a>(pub(super) &'a Store);
@@ -35,7 +35,7 @@ impl Writer<'_> {
     /// Creates the object, or updates its spec.
     pub async fn declare_application(
         &self,
-        key: &ApplicationKey,
+        key: &TargetKey,
         spec: ApplicationSpec,
         existing: Option<Application>,
     ) -> Result<Application> {
@@ -123,11 +123,7 @@ impl Writer<'_> {
     }
 
     /// Stores candidates in the `Promotion`: the newest of each image.
-    pub async fn propose(
-        &self,
-        key: &ApplicationKey,
-        candidates: &[Candidate],
-    ) -> Result<Promotion> {
+    pub async fn propose(&self, key: &StageKey, candidates: &[Candidate]) -> Result<Promotion> {
         let what = format!("keep the candidate of {}", key.title());
         let existing = self.promotion(key).await?;
         let spec = existing.as_ref().map(|existing| existing.spec.clone());

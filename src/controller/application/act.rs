@@ -13,13 +13,13 @@ use crate::controller::{Error, Event, Reader, Requeue, Result, Writer};
 use crate::domain::activity::{State, What};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::sync::{APPLYING, CLUSTER_UNREACHABLE, ERROR, Proposal, REFUSED, Reason, Step};
-use crate::domain::{ApplicationKey, CommitKey};
+use crate::domain::{CommitKey, TargetKey};
 use crate::{cluster, view};
 
 /// If a cluster cannot be reached for this long, the known sync state is stale.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
-pub async fn act(ctx: &Writer, key: &ApplicationKey, decision: Decision) -> Result<Requeue> {
+pub async fn act(ctx: &Writer, key: &TargetKey, decision: Decision) -> Result<Requeue> {
     locked(&ctx.cache.applications.unreachable).remove(key);
     match decision {
         Decision::Nothing => Ok(Requeue::Idle),
@@ -31,7 +31,7 @@ pub async fn act(ctx: &Writer, key: &ApplicationKey, decision: Decision) -> Resu
 
 async fn sync(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &TargetKey,
     observation: &Observation,
     verdict: TimedStep,
 ) -> Result<Requeue> {
@@ -150,7 +150,7 @@ fn requeue(ctx: &Reader, observation: &Observation, step: &Step) -> Requeue {
 /// that it had.
 pub fn emit_status(
     ctx: &Reader,
-    key: &ApplicationKey,
+    key: &TargetKey,
     object: &Application,
     before: Option<&ApplicationStatus>,
 ) {
@@ -199,7 +199,7 @@ fn state_of(status: &ApplicationStatus, was_warning: bool) -> State {
 }
 
 /// Writes an error into the status, where kubectl shows it.
-pub async fn report_error(ctx: &Writer, key: &ApplicationKey, error: &Error) -> Result<()> {
+pub async fn report_error(ctx: &Writer, key: &TargetKey, error: &Error) -> Result<()> {
     let base = ctx.known_base(&key.repo).await?;
     let known = ctx.store.application(key).await?;
     let object = match (known, base.target(key)) {

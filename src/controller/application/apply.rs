@@ -20,12 +20,12 @@ use crate::domain::activity::{LiveObject, Reverted, What};
 use crate::domain::manifest::{ApplyPhase, Manifest, ResourceKey, apply_phase};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Action, Change};
-use crate::domain::{ApplicationKey, ownership, sync};
+use crate::domain::{TargetKey, ownership, sync};
 
 /// Carries the plan out: stage by stage, then the prunes.
 pub async fn apply(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &TargetKey,
     observation: &Observation,
     object: Application,
 ) -> Result<Requeue> {
@@ -70,7 +70,7 @@ pub async fn apply(
 /// Tells what was written of Git's changes; drift that was reverted is told object by object.
 fn record_applied(
     ctx: &Reader,
-    key: &ApplicationKey,
+    key: &TargetKey,
     observation: &Observation,
     all: &[&Prediction],
     written: &[Written],
@@ -112,7 +112,7 @@ fn stages(observation: &Observation) -> BTreeMap<ApplyPhase, Vec<&Prediction>> {
 /// Writes the objects of one stage, many at once.
 async fn write_all(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &TargetKey,
     cluster: &ClusterWriter<'_>,
     observation: &Observation,
     all: &[&Prediction],
@@ -143,7 +143,7 @@ async fn write_all(
 /// Writes the server's refusals into the status, where kubectl shows them.
 async fn report_refused(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &TargetKey,
     object: &Application,
     refused: &[String],
 ) -> Result<Requeue> {
@@ -165,7 +165,7 @@ async fn report_refused(
 /// they are gone.
 pub async fn delete(
     ctx: &Reader,
-    key: &ApplicationKey,
+    key: &TargetKey,
     cluster: &ClusterWriter<'_>,
     mut prunable: Vec<&(InventoryEntry, Value)>,
 ) -> Result<()> {
@@ -220,7 +220,7 @@ impl Written {
 /// Writes one object as planned. `drift`: its change, if that reverts drift.
 async fn write(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
+    key: &TargetKey,
     cluster: &ClusterWriter<'_>,
     predicted: &Prediction,
     drift: Option<&Change>,
@@ -300,7 +300,7 @@ async fn with_managed_fields(cluster: &ClusterWriter<'_>, predicted: &Prediction
 }
 
 /// Remembers the object as it was applied.
-fn remember(ctx: &Reader, key: &ApplicationKey, manifest: &Manifest, object: &Value) {
+fn remember(ctx: &Reader, key: &TargetKey, manifest: &Manifest, object: &Value) {
     let last_applied = LastApplied {
         uid: object["metadata"]["uid"]
             .as_str()
@@ -318,7 +318,7 @@ fn remember(ctx: &Reader, key: &ApplicationKey, manifest: &Manifest, object: &Va
 }
 
 /// Remembers when drift of the object was reverted.
-fn remember_heal(ctx: &Reader, key: &ApplicationKey, object: &ResourceKey) {
+fn remember_heal(ctx: &Reader, key: &TargetKey, object: &ResourceKey) {
     let mut heals = locked(&ctx.cache.applications.heals);
     let times = heals.entry((key.clone(), object.clone())).or_default();
     times.push_back(Instant::now());

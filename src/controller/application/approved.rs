@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use super::declare::Declared;
 use crate::cluster::store;
 use crate::controller::{Reader, Result};
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::approved::{self, ApprovedPlan, Deviations};
 use crate::domain::plan::Plan;
 
@@ -15,7 +15,7 @@ use crate::domain::plan::Plan;
 /// the gates passed; for a pull request that a person merged before, this process has its preview.
 pub async fn plans(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
+    key: &TargetKey,
     declared: &Declared,
 ) -> Result<Vec<ApprovedPlan>> {
     let mut plans = declared.status.approved.clone();
@@ -34,7 +34,7 @@ pub async fn plans(
 /// content: it is the one whose head the revision has, or the only one.
 async fn previewed(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
+    key: &TargetKey,
     declared: &Declared,
 ) -> Result<Option<ApprovedPlan>> {
     let inputs = &declared.change.hash;

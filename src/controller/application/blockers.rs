@@ -17,7 +17,7 @@ use crate::cluster::store::{self, Application, ApplicationStatus, DriftLoop, Pau
 use crate::controller::cache::locked;
 use crate::controller::dry_run::AppScope;
 use crate::controller::revision::change;
-use crate::controller::{Base, Reader, Result};
+use crate::controller::{Reader, Result};
 use crate::domain::approved::{ApprovedPlan, Deviations};
 use crate::domain::catalog::Target;
 use crate::domain::health::{Health, SyncState};
@@ -25,7 +25,7 @@ use crate::domain::manifest::ResourceKey;
 use crate::domain::ownership::FieldRule;
 use crate::domain::plan::Plan;
 use crate::domain::sync::Adoption;
-use crate::domain::{ApplicationKey, Invalid, hook, sync};
+use crate::domain::{Invalid, TargetKey, hook, sync};
 
 pub struct Blockers {
     pub pause: Option<Pause>,
@@ -97,7 +97,7 @@ pub async fn read(
     };
     Ok(Blockers {
         pause,
-        waits_for: waits_for(ctx, key, base, target).await?,
+        waits_for: waits_for(ctx, key, declared).await?,
         adoption,
         approved,
         deviations,
@@ -156,7 +156,7 @@ fn adoption(
     plan: &Plan,
     cluster_uid: &str,
     adopted: bool,
-    key: &ApplicationKey,
+    key: &TargetKey,
 ) -> Option<Adoption> {
     if adopted {
         return None;
@@ -174,19 +174,29 @@ fn adoption(
     })
 }
 
-/// The dependencies of the application that are not healthy.
-async fn waits_for(
-    ctx: &Arc<Reader>,
-    key: &ApplicationKey,
-    base: &Base,
-    target: &Target,
-) -> Result<Vec<String>> {
+/// What the application waits for: its dependencies, and itself in the clusters of the waves before.
+fn needed(key: &TargetKey, declared: &Declared) -> Vec<TargetKey> {
+    let (base, target) = (&declared.base, &declared.target);
+    let dependencies = target.depends_on.iter().map(|application| TargetKey {
+        application: application.clone(),
+        ..key.clone()
+    });
+    // What was synced here once is kept so, whatever becomes of the others.
+    let is_new = declared.status.synced_revision.as_ref() != Some(&declared.change.revision);
+    let wave = target.one_of.as_ref().filter(|_| is_new);
+    let wave = wave.map_or(0, |one| one.wave);
+    let is_before = |other: &&Target| other.one_of.as_ref().is_some_and(|one| one.wave < wave);
+    let others = base.targets_of(&key.of_stage()).into_iter();
+    let before = others.filter(is_before);
+    let before = before.map(|other| other.key(&key.repo));
+    dependencies.chain(before).collect()
+}
+
+/// Which of them are not healthy with what Git has.
+async fn waits_for(ctx: &Arc<Reader>, key: &TargetKey, declared: &Declared) -> Result<Vec<String>> {
+    let base = &declared.base;
     let mut waits = Vec::new();
-    for application in &target.depends_on {
-        let needed = ApplicationKey {
-            application: application.clone(),
-            ..key.clone()
-        };
+    for needed in needed(key, declared) {
         let status = ctx
             .store
             .application(&needed)

@@ -11,27 +11,27 @@ use super::objects::LastApplied;
 use crate::controller::cache::{Recent, locked};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::{Action, Change, Plan};
-use crate::domain::{ApplicationKey, CommitSha};
+use crate::domain::{CommitSha, TargetKey};
 
 #[derive(Default)]
 pub struct Cache {
     /// Each object of an application as it was applied last.
-    pub last_applied: Mutex<HashMap<ApplicationKey, HashMap<ResourceKey, LastApplied>>>,
+    pub last_applied: Mutex<HashMap<TargetKey, HashMap<ResourceKey, LastApplied>>>,
     /// When drift of each object was reverted.
-    pub heals: Mutex<HashMap<(ApplicationKey, ResourceKey), VecDeque<Instant>>>,
+    pub heals: Mutex<HashMap<(TargetKey, ResourceKey), VecDeque<Instant>>>,
     /// The resourceVersion of each `Application` object that was last reported.
-    pub last_reported: Mutex<HashMap<ApplicationKey, Option<String>>>,
+    pub last_reported: Mutex<HashMap<TargetKey, Option<String>>>,
     /// The last image verification of each application.
-    pub verifications: Mutex<HashMap<ApplicationKey, image_verification::LastCheck>>,
+    pub verifications: Mutex<HashMap<TargetKey, image_verification::LastCheck>>,
     /// Commits for whose deletions GitHub knows no approval, with the time of the next check and
     /// the pause before it.
-    pub unapproved: Recent<(ApplicationKey, CommitSha), (Instant, Duration)>,
+    pub unapproved: Recent<(TargetKey, CommitSha), (Instant, Duration)>,
     /// The poll interval of each application that Argo CD or Flux reconciles.
-    pub polls: Mutex<HashMap<ApplicationKey, Duration>>,
+    pub polls: Mutex<HashMap<TargetKey, Duration>>,
     /// What a sync would change in each application that is not synced, for the page.
-    differences: Mutex<HashMap<ApplicationKey, Arc<Vec<Difference>>>>,
+    differences: Mutex<HashMap<TargetKey, Arc<Vec<Difference>>>>,
     /// Since when each application's cluster is unreachable.
-    pub unreachable: Mutex<HashMap<ApplicationKey, Instant>>,
+    pub unreachable: Mutex<HashMap<TargetKey, Instant>>,
 }
 
 /// What a sync would change in an object.
@@ -48,7 +48,7 @@ const MOST_DIFFERENCES: usize = 20;
 const MOST_DIFF: usize = 4 << 10;
 
 impl Cache {
-    pub fn differences(&self, key: &ApplicationKey) -> Arc<Vec<Difference>> {
+    pub fn differences(&self, key: &TargetKey) -> Arc<Vec<Difference>> {
         locked(&self.differences)
             .get(key)
             .cloned()
@@ -56,7 +56,7 @@ impl Cache {
     }
 
     /// Keeps what a plan changes.
-    pub fn note_differences(&self, key: &ApplicationKey, plan: &Plan) {
+    pub fn note_differences(&self, key: &TargetKey, plan: &Plan) {
         let changes = plan.effective().take(MOST_DIFFERENCES);
         let differences: Vec<_> = changes.map(Difference::new).collect();
         let mut all = locked(&self.differences);
@@ -67,7 +67,7 @@ impl Cache {
     }
 
     /// The application no longer exists.
-    pub fn forget(&self, key: &ApplicationKey) {
+    pub fn forget(&self, key: &TargetKey) {
         locked(&self.last_applied).remove(key);
         locked(&self.heals).retain(|(of, _), _| of != key);
         locked(&self.last_reported).remove(key);

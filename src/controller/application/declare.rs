@@ -10,7 +10,7 @@ use crate::cluster::store::{self, Application, ApplicationSpec, ApplicationStatu
 use crate::controller::dry_run::AppScope;
 use crate::controller::revision::{CurrentInputs, change};
 use crate::controller::{Base, Reader, Result};
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::catalog::Target;
 use crate::view;
 
@@ -49,7 +49,7 @@ pub struct Requests {
     pub hard_refresh: bool,
 }
 
-pub async fn read(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Declaration> {
+pub async fn read(ctx: &Arc<Reader>, key: &TargetKey) -> Result<Declaration> {
     let base = ctx.known_base(&key.repo).await?;
     let known = ctx.store.application(key).await?;
     let owner = key.owner_label(base.repo.id);
@@ -107,7 +107,7 @@ impl Declared {
     }
 
     /// The scope in which the application's objects are read and dry-run.
-    pub fn scope<'a>(&'a self, ctx: &'a Reader, key: &'a ApplicationKey) -> Result<AppScope<'a>> {
+    pub fn scope<'a>(&'a self, ctx: &'a Reader, key: &'a TargetKey) -> Result<AppScope<'a>> {
         Ok(AppScope {
             adopts: self.requests.adopt,
             ..ctx.environment.scope(key, &self.target, &self.owner)?
@@ -116,12 +116,13 @@ impl Declared {
 }
 
 /// The spec of its object: where the application is.
-pub fn spec_of(key: &ApplicationKey, base: &Base, target: &Target) -> ApplicationSpec {
+pub fn spec_of(key: &TargetKey, base: &Base, target: &Target) -> ApplicationSpec {
     ApplicationSpec {
         repository: key.repo.clone(),
         repository_id: i64::try_from(base.repo.id).unwrap_or_default(),
         application: key.application.clone(),
         stage: key.stage.clone(),
+        stage_cluster: key.cluster.clone(),
         path: target.path.clone(),
         cluster: target.destination.cluster.clone(),
         namespace: target.destination.namespace.clone(),

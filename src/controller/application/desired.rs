@@ -14,7 +14,7 @@ use crate::domain::catalog::{Target, images_of};
 use crate::domain::image::ImageRef;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::Comparison;
-use crate::domain::{ApplicationKey, Invalid, hook};
+use crate::domain::{Invalid, TargetKey, hook};
 
 /// The rendered manifests, or the error.
 pub struct Rendering {
@@ -122,11 +122,7 @@ pub async fn rendered(
 }
 
 /// The inventory, updated by what this process applied last.
-fn with_last_applied(
-    ctx: &Reader,
-    key: &ApplicationKey,
-    inventory: &[InventoryEntry],
-) -> Inventory {
+fn with_last_applied(ctx: &Reader, key: &TargetKey, inventory: &[InventoryEntry]) -> Inventory {
     let memory = locked(&ctx.cache.applications.last_applied);
     let mut entries: Inventory = inventory
         .iter()

@@ -11,13 +11,13 @@ use crate::controller::Reader;
 use crate::controller::cache::locked;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::{Change, Plan};
-use crate::domain::{ApplicationKey, CommitSha, sync};
+use crate::domain::{CommitSha, TargetKey, sync};
 
 /// The drifted objects that are left alone, with who changes them; and the backoff to keep in the
 /// status.
 pub(super) fn drift_loops(
     ctx: &Reader,
-    key: &ApplicationKey,
+    key: &TargetKey,
     plan: &Plan,
     drifted: &BTreeSet<ResourceKey>,
     known: Option<DriftLoop>,

@@ -20,14 +20,17 @@ use crate::domain::manifest::ResourceKey;
 use crate::domain::mask::is_hidden;
 use crate::domain::plan::{Change, Plan, digest};
 use crate::domain::sync::Proposal;
-use crate::domain::{ApplicationKey, Invalid, PullRequestKey};
+use crate::domain::{Invalid, PullRequestKey, TargetKey};
 use crate::git::{Mirror, TreeId};
 use crate::github::{self, Pull};
 use crate::render::{self, Source};
 use crate::view;
 
-fn branch(key: &ApplicationKey) -> String {
-    format!("windlass-drift/{}/{}", key.application, key.stage)
+fn branch(key: &TargetKey) -> String {
+    // A ref cannot stand where another one has its folder.
+    let cluster = key.cluster.as_ref().map(|cluster| format!(".{cluster}"));
+    let stage = format!("{}/{}", key.application, key.stage);
+    format!("windlass-drift/{stage}{}", cluster.unwrap_or_default())
 }
 
 /// A digest of each object's drift.
@@ -50,11 +53,7 @@ fn digests(plan: &Plan) -> BTreeSet<String> {
 /// The newest drift pull request of the application, and whether it is about this drift. An open
 /// one has to be about all of it. A closed one may be about more: some of that may be reverted
 /// already.
-async fn newest(
-    ctx: &Arc<Reader>,
-    key: &ApplicationKey,
-    plan: &Plan,
-) -> Result<Option<(Pull, bool)>> {
+async fn newest(ctx: &Arc<Reader>, key: &TargetKey, plan: &Plan) -> Result<Option<(Pull, bool)>> {
     let pulls = ctx.github.pulls_from(&key.repo, &branch(key)).await?;
     let bot = &ctx.github.identity().await?.login;
     let newest = pulls
@@ -78,7 +77,7 @@ async fn newest(
 /// The state of the proposal about a drift.
 pub async fn observe(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
+    key: &TargetKey,
     base: &Base,
     plan: &Plan,
 ) -> Result<Proposal> {
@@ -120,7 +119,7 @@ pub async fn observe(
 /// Opens the pull request, or updates the open one. Returns its number.
 pub async fn propose(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &TargetKey,
     base: &Base,
     target: &Target,
     plan: &Plan,
@@ -150,7 +149,7 @@ pub async fn propose(
 /// Commits the edits on top of the base, to the branch of the pull request.
 async fn commit(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &TargetKey,
     base: &Base,
     title: &str,
     edits: &[FileEdit],
@@ -174,13 +173,7 @@ async fn commit(
     Ok(())
 }
 
-async fn open(
-    ctx: &Writer,
-    key: &ApplicationKey,
-    base: &Base,
-    title: &str,
-    body: &str,
-) -> Result<()> {
+async fn open(ctx: &Writer, key: &TargetKey, base: &Base, title: &str, body: &str) -> Result<()> {
     let into = &base.repo.default_branch;
     let opened = ctx
         .to_github()
@@ -194,7 +187,7 @@ async fn open(
 
 async fn edits_at(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
+    key: &TargetKey,
     base: &Base,
     target: &Target,
     plan: &Plan,

@@ -13,7 +13,7 @@ use crate::cluster::store::ApplicationStatus;
 use crate::controller::cache::locked;
 use crate::controller::dry_run::{self, AppScope};
 use crate::controller::{Reader, Requeue, Result, Writer};
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::catalog::{Reconciler, images_of};
 use crate::domain::external::{self, ExternalStatus};
 use crate::domain::health::{Health, SyncState};
@@ -123,7 +123,7 @@ fn with_external(
     }
 }
 
-pub async fn act(ctx: &Writer, key: &ApplicationKey, external: External) -> Result<Requeue> {
+pub async fn act(ctx: &Writer, key: &TargetKey, external: External) -> Result<Requeue> {
     let External { declared, status } = external;
     let is_settled = |status: &ApplicationStatus| {
         status.sync == SyncState::Synced

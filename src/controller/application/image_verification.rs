@@ -16,7 +16,7 @@ use crate::cluster::Cluster;
 use crate::cluster::store::ApplicationStatus;
 use crate::controller::cache::locked;
 use crate::controller::{Reader, Result};
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::image::{Digest, ImageRef};
 use crate::domain::manifest::Manifest;
 
@@ -66,7 +66,7 @@ pub fn known(status: &ApplicationStatus, images: &[ImageRef]) -> Verification {
 /// Checks the pods, once for each digest; `recheck`: again, since somebody requested it.
 pub async fn check(
     ctx: &Reader,
-    key: &ApplicationKey,
+    key: &TargetKey,
     cluster: &Cluster,
     manifests: &[Manifest],
     images: &[ImageRef],

@@ -38,9 +38,9 @@ use std::sync::Arc;
 
 use super::{Kind, Reader, Requeue, Result, Writer};
 use crate::domain::plan::Plan;
-use crate::domain::{ApplicationKey, sync};
+use crate::domain::{TargetKey, sync};
 
-pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue> {
+pub async fn reconcile(ctx: Arc<Writer>, key: TargetKey) -> Result<Requeue> {
     let outcome = observe_and_act(&ctx, &key).await;
     if let Err(error) = &outcome
         && error.kind() != Kind::Stale
@@ -51,7 +51,7 @@ pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue>
     outcome
 }
 
-async fn observe_and_act(ctx: &Writer, key: &ApplicationKey) -> Result<Requeue> {
+async fn observe_and_act(ctx: &Writer, key: &TargetKey) -> Result<Requeue> {
     let observed = observe(ctx, key).await?;
     act::act(ctx, key, decide(observed, ctx.now())).await
 }
@@ -86,7 +86,7 @@ enum Decision {
     Sync(Box<Observation>, status::TimedStep),
 }
 
-async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
+async fn observe(ctx: &Arc<Reader>, key: &TargetKey) -> Result<Observed> {
     let declared = match declare::read(ctx, key).await? {
         declare::Declaration::Nothing => return Ok(Observed::Nothing),
         declare::Declaration::Retired { base, object } => {

@@ -12,11 +12,11 @@ use super::prune::{self, Prunable};
 use crate::cluster::store::{Application, ApplicationStatus, CONFIRM_PRUNE};
 use crate::controller::cache::locked;
 use crate::controller::{Base, Event, Reader, Requeue, Result, Writer, resource_owners};
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::activity::What;
 use crate::domain::calendar::Calendar;
 use crate::domain::catalog::{
-    Destination, HEALTH_TIMEOUT, HelmOptions, MergePolicy, Reconciler, Stage, Target,
+    Destination, HEALTH_TIMEOUT, HelmOptions, MergePolicy, OneOf, Reconciler, Stage, Target,
 };
 use crate::domain::health::{Health, SyncState};
 use crate::domain::ownership::FieldRules;
@@ -45,7 +45,7 @@ pub struct Decision {
 
 pub async fn observe(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
+    key: &TargetKey,
     base: &Base,
     object: Box<Application>,
 ) -> Result<Retired> {
@@ -195,7 +195,7 @@ fn keep_what_stays(
 
 pub async fn act(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &TargetKey,
     retired: &Retired,
     decision: Decision,
 ) -> Result<Requeue> {
@@ -229,7 +229,7 @@ pub async fn act(
 /// Writes the status, and wakes the commits that wait for it.
 async fn report(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &TargetKey,
     object: &Application,
     status: ApplicationStatus,
 ) -> Result<()> {
@@ -262,6 +262,8 @@ pub fn target_of(object: &Application) -> Target {
         stage: Stage {
             name: spec.stage.clone(),
             cluster: spec.cluster.clone(),
+            clusters: vec![],
+            rule: None,
             after: vec![],
             merge: MergePolicy::Reviewed,
             approvals: 0,
@@ -273,6 +275,10 @@ pub fn target_of(object: &Application) -> Target {
             rollback: None,
             notify: vec![],
         },
+        one_of: spec
+            .stage_cluster
+            .clone()
+            .map(|cluster| OneOf { cluster, wave: 0 }),
         path: spec.path.clone(),
         destination: Destination {
             cluster: spec.cluster.clone(),

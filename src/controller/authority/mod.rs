@@ -26,7 +26,7 @@ use crate::cluster::store::Application;
 use crate::domain::approvals::Case;
 use crate::domain::catalog::Target;
 use crate::domain::gate::Earlier;
-use crate::domain::{ApplicationKey, PullRequestKey};
+use crate::domain::{PullRequestKey, StageKey};
 use crate::github::PullSnapshot;
 
 /// Who approved a merged pull request for one stage, by the rule of the gate.
@@ -76,17 +76,13 @@ pub async fn approved_by(
 }
 
 /// The earlier stages in which the images of one of our pull requests have to be healthy.
-pub async fn earlier(
-    ctx: &Arc<Reader>,
-    key: &ApplicationKey,
-    target: &Target,
-) -> Result<Vec<Earlier>> {
+pub async fn earlier(ctx: &Arc<Reader>, key: &StageKey, target: &Target) -> Result<Vec<Earlier>> {
     let Some(object) = ctx.store.promotion(key).await? else {
         return Ok(Vec::new());
     };
     let stages = promotion::earlier(ctx, key, target).await?;
     let wanted = promotion::wanted(&object);
-    let application = ctx.store.application(key).await?;
+    let application = ctx.lead_application(key).await?;
     let skip = application.as_ref().and_then(Application::skip);
     let earlier = stages.iter().map(|stage| {
         let skipped = skip.iter().find(|skip| skip.covers(&stage.stage, &wanted));

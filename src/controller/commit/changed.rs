@@ -6,7 +6,7 @@ use super::CommitAtBase;
 use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Base, Reader, Result};
 use crate::domain::catalog::Target;
-use crate::domain::{ApplicationKey, CommitKey, CommitSha, RepoName};
+use crate::domain::{CommitKey, CommitSha, RepoName, TargetKey};
 use crate::github;
 use crate::render::Source;
 
@@ -75,18 +75,18 @@ pub async fn retired_by(
     repo: &RepoName,
     base: &Base,
     commit: &CommitSha,
-) -> Result<Arc<Vec<ApplicationKey>>> {
+) -> Result<Arc<Vec<TargetKey>>> {
     let cache_key = seen_from(base, repo, commit);
     if let Some(known) = ctx.cache.commits.retired_by.get(&cache_key) {
         return Ok(known);
     }
     let (at, start) = (commit.clone(), start_of(ctx, base, commit).await?);
-    let name = repo.clone();
+    let (name, fleet) = (repo.clone(), ctx.environment.fleet.clone());
     let removed = ctx
         .mirror(repo, move |mirror| {
             let targets = |commit: &CommitSha| -> anyhow::Result<Vec<Target>> {
                 let source = Source::open(mirror, mirror.tree(commit)?)?;
-                Ok(crate::controller::configuration(&source, &name)?
+                Ok(crate::controller::configuration(&source, &name, &fleet)?
                     .and_then(std::result::Result::ok)
                     .map(|all| all.targets)
                     .unwrap_or_default())

@@ -28,7 +28,7 @@ use crate::controller::{Event, Reader, Requeue, Result, Writer};
 use crate::domain;
 use crate::domain::catalog::Target;
 use crate::domain::pull_request::{Rollout, RolloutState, shortened};
-use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, RepoName};
+use crate::domain::{CommitKey, CommitSha, Invalid, RepoName, TargetKey};
 use pulls::pulls_of;
 use status::post;
 
@@ -51,7 +51,7 @@ pub struct Cache {
     /// The applications that a commit changed, by the base whose configuration names them.
     changed_by: Recent<CommitAtBase, Arc<Vec<Target>>>,
     /// The applications that it removed from Git and that the base does not have again.
-    retired_by: Recent<CommitAtBase, Arc<Vec<ApplicationKey>>>,
+    retired_by: Recent<CommitAtBase, Arc<Vec<TargetKey>>>,
     /// Our deployment of a commit to a stage.
     deployments: Recent<deployments::ReportKey, u64>,
     /// When a commit was first reconciled.
@@ -133,7 +133,7 @@ async fn note_progress(ctx: &Writer, key: &CommitKey, progress: &[Rollout]) -> R
         pulls: pulls_of(ctx, key).await?,
     });
     // Previews that waited for the sync of merged changes need to be made again.
-    let healthy = |progress: &[Rollout]| -> BTreeSet<ApplicationKey> {
+    let healthy = |progress: &[Rollout]| -> BTreeSet<TargetKey> {
         let healthy = progress
             .iter()
             .filter(|rollout| rollout.state == RolloutState::Healthy);

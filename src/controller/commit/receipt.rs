@@ -204,14 +204,15 @@ mod tests {
 
     use super::*;
     use crate::cluster::store::LastSync;
-    use crate::domain::ApplicationKey;
+    use crate::domain::TargetKey;
 
     fn progress(state: RolloutState) -> Rollout {
         Rollout {
-            key: ApplicationKey {
+            key: TargetKey {
                 repo: "acme/config".parse().unwrap(),
                 application: "shop".parse().unwrap(),
                 stage: "staging".parse().unwrap(),
+                cluster: None,
             },
             state,
             message: String::new(),

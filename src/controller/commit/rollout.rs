@@ -10,7 +10,7 @@ use crate::controller::{Base, Reader, Result};
 use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::pull_request::{self, RevisionOrder, Rollout, RolloutState};
-use crate::domain::{ApplicationKey, CommitKey, CommitSha, RepoName, sync};
+use crate::domain::{CommitKey, CommitSha, RepoName, TargetKey, sync};
 
 /// The progress of each application that a commit changed; and whether to check again soon, since
 /// one of them is just being reconciled: a reconcile that changes nothing emits no event.
@@ -75,7 +75,7 @@ async fn application_progress(
 
 /// The progress of an application whose position is known. `newer`: the revision that it is at.
 fn progress_at(
-    key: ApplicationKey,
+    key: TargetKey,
     commit: &CommitSha,
     position: RevisionOrder,
     newer: Option<&CommitSha>,
@@ -125,7 +125,7 @@ fn progress_at(
 
 /// The progress of an application that the commit removed from Git. `status`: None if its object is
 /// gone.
-fn retirement(key: ApplicationKey, status: Option<ApplicationStatus>) -> Rollout {
+fn retirement(key: TargetKey, status: Option<ApplicationStatus>) -> Rollout {
     // The remaining objects are protected from deletion.
     let is_over = |status: &ApplicationStatus| {
         (status.sync, status.health) == (SyncState::Unknown, Health::Healthy)
@@ -148,7 +148,7 @@ fn retirement(key: ApplicationKey, status: Option<ApplicationStatus>) -> Rollout
 /// nothing to wait for. None: that is not the case.
 async fn reverted(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
+    key: &TargetKey,
     base: &Base,
     target: &Target,
     commit: &CommitSha,
@@ -224,11 +224,12 @@ mod tests {
     use super::*;
     use crate::domain::pull_request::{ApplicationSummary, FailedSync};
 
-    fn key() -> ApplicationKey {
-        ApplicationKey {
+    fn key() -> TargetKey {
+        TargetKey {
             repo: "acme/config".parse().unwrap(),
             application: "shop".parse().unwrap(),
             stage: "staging".parse().unwrap(),
+            cluster: None,
         }
     }
 

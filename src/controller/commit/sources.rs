@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::deployments::{state_of, tolerated};
 use crate::controller::{Base, Reader, Result, Writer};
 use crate::domain::pull_request::{self, RevisionOrder, Rollout, RolloutState};
-use crate::domain::{ApplicationKey, CommitKey, Name};
+use crate::domain::{CommitKey, Name, TargetKey};
 use crate::github;
 
 /// A status for each stage on the commits that the images were built from, over all the
@@ -117,11 +117,11 @@ async fn report(ctx: &Writer, source: CommitKey, stage: &Name, running: &[Rollou
 }
 
 /// The source commits of the images that an application runs.
-async fn built_from(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<BTreeSet<CommitKey>> {
+async fn built_from(ctx: &Arc<Reader>, key: &TargetKey) -> Result<BTreeSet<CommitKey>> {
     let running = ctx.store.summary(key).await?.images;
     let candidates = ctx
         .store
-        .promotion(key)
+        .promotion(&key.of_stage())
         .await?
         .map(|object| object.spec.candidates)
         .unwrap_or_default();

@@ -19,7 +19,7 @@ use crate::domain::ownership::ManagedBy;
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::sops::Keys;
 use crate::domain::substitute::Transforms;
-use crate::domain::{ApplicationKey, contracts};
+use crate::domain::{TargetKey, contracts};
 use crate::render::Renderer;
 
 /// The scope of one application's dry-runs.
@@ -28,7 +28,7 @@ pub struct AppScope<'a> {
     pub cluster: Cluster,
     /// A client with the rights of a sync, to check those rights.
     pub syncing: Cluster,
-    pub key: &'a ApplicationKey,
+    pub key: &'a TargetKey,
     pub target: &'a Target,
     /// The value of our label on its objects.
     pub owner: &'a str,

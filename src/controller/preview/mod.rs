@@ -30,7 +30,7 @@ use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Comparison, Plan};
 use crate::domain::pull_request::{ApplicationPreview, image_changes};
-use crate::domain::{ApplicationKey, Invalid, RepoName};
+use crate::domain::{Invalid, RepoName, TargetKey};
 use crate::git::Mirror;
 use crate::view;
 use claimed::{hand_over, refuse_claimed, withhold};
@@ -57,10 +57,11 @@ pub fn synced_of(
 }
 
 /// An empty preview, with an error if nothing can be previewed.
-pub fn blank(key: ApplicationKey, cluster: &str, error: Option<String>) -> ApplicationPreview {
+pub fn blank(key: TargetKey, cluster: &str, error: Option<String>) -> ApplicationPreview {
     ApplicationPreview {
         after: Vec::new(),
         cluster: cluster.into(),
+        wave: 0,
         inputs: Default::default(),
         plan: Plan::default(),
         drift: Plan::default(),
@@ -92,6 +93,7 @@ pub async fn application(
     let mut preview = blank(key.clone(), &target.destination.cluster, error);
     preview.inputs = (hash_of(&before), hash_of(&after));
     preview.after = target.stage.after.clone();
+    preview.wave = target.one_of.as_ref().map_or(0, |one| one.wave);
     if preview.error.is_some() {
         return Ok(preview);
     }
@@ -141,7 +143,7 @@ pub async fn application(
     preview.notes.extend(notes);
     let claimant = |object: &ResourceKey| {
         let other = claims.other(&target.destination, object, &key);
-        other.map(ApplicationKey::title)
+        other.map(TargetKey::title)
     };
     let head = &settled.head.manifests;
     Ok(planned(

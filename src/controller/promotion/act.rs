@@ -9,13 +9,13 @@ use crate::domain::hold::Hold;
 use crate::domain::image::Candidate;
 use crate::domain::promotion::{self, Decision, How, Outcome, Snapshot, Step};
 use crate::domain::rollback::{Rollback, WINDLASS};
-use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
+use crate::domain::{CommitSha, PullRequestKey, StageKey};
 use crate::{github, view};
 
 /// Takes one step; true when there is nothing more to do.
 pub async fn act(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &StageKey,
     object: &Promotion,
     facts: &Snapshot,
     step: Step,
@@ -29,7 +29,7 @@ pub async fn act(
     let message = (facts.message.0.as_str(), facts.message.1.as_str());
     let proposed = |facts: &Snapshot| {
         let title = facts.title.clone();
-        ctx.record_application(key, What::Proposed { title });
+        ctx.record_stage(key, What::Proposed { title });
     };
     let moves = step.moves_branch();
     match step {
@@ -85,7 +85,7 @@ pub async fn act(
         Step::Close { number } => {
             let closed = github.close_pull(&pull(number)).await?;
             ctx.cache.promotions.show(key, closed);
-            ctx.record_application(key, What::Closed { number });
+            ctx.record_stage(key, What::Closed { number });
         }
         Step::EndRollback {
             is_declined,
@@ -110,11 +110,11 @@ pub async fn act(
 /// Ends the rollback that the step was decided from, and deletes the branch of a closed one.
 async fn end_rollback(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &StageKey,
     facts: &Snapshot,
     (is_declined, branch): (bool, Option<CommitSha>),
 ) -> Result<()> {
-    let object = ctx.store.application(key).await?;
+    let object = ctx.lead_application(key).await?;
     if let Some(object) = object.filter(|object| object.rollback() == facts.rollback) {
         let status = object.status.as_ref();
         let revision = status.and_then(|status| status.revision.as_ref());
@@ -134,8 +134,8 @@ async fn end_rollback(
 }
 
 /// An earlier stage was passed over for what is merged by now, and for nothing that comes.
-async fn end_skip(ctx: &Writer, key: &ApplicationKey) -> Result<()> {
-    let object = ctx.store.application(key).await?;
+async fn end_skip(ctx: &Writer, key: &StageKey) -> Result<()> {
+    let object = ctx.lead_application(key).await?;
     if let Some(object) = object.filter(|object| object.skip().is_some()) {
         let ended = [(store::SKIP, None)];
         ctx.to_store().annotate(&object, &ended).await?;
@@ -144,23 +144,18 @@ async fn end_skip(ctx: &Writer, key: &ApplicationKey) -> Result<()> {
 }
 
 /// Starts a rollback that nobody asked for, and holds the stage.
-pub async fn start_rollback(
-    ctx: &Writer,
-    key: &ApplicationKey,
-    object: &Application,
-    rollback: &Rollback,
-) -> Result<()> {
+pub async fn start_rollback(ctx: &Writer, object: &Application, rollback: &Rollback) -> Result<()> {
     let (hold, text) = (rollback.hold(None, ctx.now()), rollback.to_text());
     let started = [
         (store::ROLLBACK, Some(text.as_str())),
         (store::HOLD, Some(&hold.to_text())),
     ];
-    annotate(ctx, key, object, &started).await
+    annotate(ctx, object, &started).await
 }
 
 async fn settle(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &StageKey,
     object: &Promotion,
     facts: &Snapshot,
     outcome: Outcome,
@@ -216,29 +211,29 @@ async fn settle(
 
 /// Holds a stage into which windlass merges without a review, since a person took something back
 /// there.
-async fn hold(ctx: &Writer, key: &ApplicationKey, why: &str) -> Result<()> {
+async fn hold(ctx: &Writer, key: &StageKey, why: &str) -> Result<()> {
     let base = ctx.known_base(&key.repo).await?;
     let is_auto = base
-        .target(key)
+        .lead(key)
         .is_some_and(|target| target.stage.merge == MergePolicy::Auto);
-    let object = ctx.store.application(key).await?.filter(|_| is_auto);
+    let object = ctx.lead_application(key).await?.filter(|_| is_auto);
     let Some(object) = object.filter(|object| object.hold(ctx.now()).is_none()) else {
         return Ok(());
     };
     let hold = Hold::new(WINDLASS, why, ctx.now(), None).to_text();
-    annotate(ctx, key, &object, &[(store::HOLD, Some(&hold))]).await
+    annotate(ctx, &object, &[(store::HOLD, Some(&hold))]).await
 }
 
 /// Annotates an application with a hold, and wakes whom that concerns.
 async fn annotate(
     ctx: &Writer,
-    key: &ApplicationKey,
     object: &Application,
     annotations: &[(&str, Option<&str>)],
 ) -> Result<()> {
     ctx.to_store().annotate(object, annotations).await?;
-    ctx.emit(&Event::Request(key.clone()));
+    let key = object.key();
     ctx.emit(&Event::Holds(key.repo.clone()));
+    ctx.emit(&Event::Request(key));
     Ok(())
 }
 
@@ -272,7 +267,7 @@ fn decisions(facts: &Snapshot, outcome: &Outcome) -> (Option<u64>, Vec<Decision>
     (number, decided)
 }
 
-fn pull_url(github: &github::GitHub, key: &ApplicationKey, number: u64) -> String {
+fn pull_url(github: &github::GitHub, key: &StageKey, number: u64) -> String {
     let repository = github
         .repository(&key.repo)
         .map(|repo| repo.html_url)
@@ -288,11 +283,7 @@ pub struct Settled {
 }
 
 /// None while the status is about other candidates.
-pub async fn settled(
-    ctx: &Reader,
-    key: &ApplicationKey,
-    image: Option<&Candidate>,
-) -> Option<Settled> {
+pub async fn settled(ctx: &Reader, key: &StageKey, image: Option<&Candidate>) -> Option<Settled> {
     let object = ctx.store.promotion(key).await.ok()??;
     let status = object.status?;
     let whole = Settled {

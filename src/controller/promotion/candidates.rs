@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::cluster::store::Promotion;
+use crate::cluster::store::{ApplicationStatus, Promotion};
 use crate::controller::{Base, Reader, Result};
 use crate::domain::catalog::Target;
 use crate::domain::image::{Candidate, same_image};
 use crate::domain::promotion::{self, Decision, EarlierStage, How};
-use crate::domain::{ApplicationKey, pull_request};
+use crate::domain::{Name, StageKey, pull_request};
 
 /// The images that earlier stages run healthily and that the object does not name yet.
 pub fn promoted(
@@ -68,7 +68,7 @@ pub fn digests_of(candidates: &[Candidate]) -> Vec<String> {
 }
 
 /// Whether a pull request is a rejected one of ours: if it is open, somebody reopened it.
-pub async fn is_rejected(ctx: &Reader, key: &ApplicationKey, number: u64) -> bool {
+pub async fn is_rejected(ctx: &Reader, key: &StageKey, number: u64) -> bool {
     let object = ctx.store.promotion(key).await.ok().flatten();
     object.is_some_and(|object| {
         decisions(&object)
@@ -84,18 +84,19 @@ pub fn wanted(object: &Promotion) -> Vec<Candidate> {
 
 /// Every known candidate of an application, those of earlier stages first. The first occurrence of
 /// each gives the order in which they were announced.
-pub async fn announced(
-    ctx: &Arc<Reader>,
-    base: &Base,
-    key: &ApplicationKey,
-) -> Result<Vec<Candidate>> {
+pub async fn announced(ctx: &Arc<Reader>, base: &Base, key: &StageKey) -> Result<Vec<Candidate>> {
     let mut all = Vec::new();
     let stages = base
         .configured()
         .into_iter()
         .flat_map(|configured| &configured.targets);
-    for target in stages.filter(|target| target.application == key.application) {
-        if let Some(object) = ctx.store.promotion(&target.key(&key.repo)).await? {
+    let mut stages: Vec<_> = stages
+        .filter(|target| target.application == key.application)
+        .map(|target| target.key(&key.repo).of_stage())
+        .collect();
+    stages.dedup();
+    for stage in stages {
+        if let Some(object) = ctx.store.promotion(&stage).await? {
             all.extend(
                 object
                     .spec
@@ -111,46 +112,55 @@ pub async fn announced(
 /// The state of the earlier stages.
 pub async fn earlier(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
+    key: &StageKey,
     target: &Target,
 ) -> Result<Vec<EarlierStage>> {
+    let base = ctx.known_base(&key.repo).await?;
     let mut stages = Vec::new();
     for stage in &target.stage.after {
-        let earlier = ApplicationKey {
+        let earlier = StageKey {
             stage: stage.clone(),
             ..key.clone()
         };
-        let status = ctx
-            .store
-            .application(&earlier)
-            .await?
-            .and_then(|object| object.status)
-            .unwrap_or_default();
-        let candidates = ctx
-            .store
-            .promotion(&earlier)
-            .await?
-            .map(|object| object.spec.candidates)
-            .unwrap_or_default();
-        stages.push(EarlierStage {
-            stage: stage.clone(),
-            why: pull_request::shortened(
-                &status
-                    .message
-                    .clone()
-                    .unwrap_or_default()
-                    .replace('\n', " "),
-                200,
-            ),
-            healthy: status.is_ready(),
-            since: status.ready_since(),
-            running: status
-                .images
-                .into_iter()
-                .filter_map(|image| Some((image.name, image.digest?)))
-                .collect(),
-            candidates,
-        });
+        let mut clusters = Vec::new();
+        for target in base.targets_of(&earlier) {
+            let object = ctx.store.application(&target.key(&key.repo)).await?;
+            clusters.push(object.and_then(|object| object.status).unwrap_or_default());
+        }
+        let object = ctx.store.promotion(&earlier).await?;
+        let candidates = object.map(|object| object.spec.candidates);
+        stages.push(in_all(stage, &clusters, candidates.unwrap_or_default()));
     }
     Ok(stages)
+}
+
+/// The state of a stage: it is healthy, and runs an image, if all of its clusters do. `clusters`:
+/// the status in each of them.
+fn in_all(
+    stage: &Name,
+    clusters: &[ApplicationStatus],
+    candidates: Vec<Candidate>,
+) -> EarlierStage {
+    let unready = clusters.iter().find(|status| !status.is_ready());
+    let message = unready.or(clusters.first());
+    let message = message.and_then(|status| status.message.as_deref());
+    let since = clusters.iter().map(ApplicationStatus::ready_since);
+    let since: Option<Vec<_>> = since.collect();
+    let running = clusters.iter().map(|status| -> Vec<_> {
+        let images = status.images.iter();
+        let pinned = images.filter_map(|image| Some((image.name.clone(), image.digest.clone()?)));
+        pinned.collect()
+    });
+    let running = running.reduce(|mut all, one| {
+        all.retain(|image| one.contains(image));
+        all
+    });
+    EarlierStage {
+        stage: stage.clone(),
+        why: pull_request::shortened(&message.unwrap_or_default().replace('\n', " "), 200),
+        healthy: unready.is_none() && !clusters.is_empty(),
+        since: since.and_then(|all| all.into_iter().max()),
+        running: running.unwrap_or_default(),
+        candidates,
+    }
 }

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use super::edits::{Proposal, assemble, files, missing, restored};
+use super::edits::{Proposal, StageFiles, assemble, files, missing, places, restored};
 use super::history::{count, past};
 use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Reader, Result};
-use crate::domain::catalog::Target;
-use crate::domain::edit::{EditError, FileEdit, Files};
+use crate::domain::catalog::{RenderSource, Target};
+use crate::domain::edit::{EditError, FileEdit};
 use crate::domain::image::Candidate;
 use crate::domain::promotion::{
     self, Branch, BranchContent, CandidateState, Decision, How, InBase, Offer, PullRequest,
     PullRequestState,
 };
 use crate::domain::rollback::Rollback;
-use crate::domain::{ApplicationKey, CommitSha, Invalid};
+use crate::domain::{CommitSha, Invalid, StageKey};
 use crate::git::{Merged, Mirror, TreeId};
 
 /// What the state in Git is computed from.
@@ -23,7 +23,8 @@ pub struct GitQuery {
     pub base: CommitSha,
     pub branch: String,
     pub bot: String,
-    pub target: Target,
+    /// The application in the stage: one target for each of the stage's clusters.
+    pub targets: Vec<Target>,
     pub candidates: Vec<Candidate>,
     /// The decisions about them so far.
     pub decided: Vec<Decision>,
@@ -35,6 +36,12 @@ pub struct GitQuery {
     pub merged_as: Option<CommitSha>,
     /// The rollback under way.
     pub rollback: Option<Rollback>,
+}
+
+impl GitQuery {
+    pub fn places(&self) -> Vec<RenderSource> {
+        places(&self.targets)
+    }
 }
 
 pub struct GitState {
@@ -51,7 +58,7 @@ pub struct GitState {
 
 pub async fn read_git(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
+    key: &StageKey,
     query: &GitQuery,
 ) -> Result<std::result::Result<GitState, Invalid>> {
     let query = query.clone();
@@ -65,16 +72,16 @@ fn git_state(
     mirror: &Mirror,
     query: &GitQuery,
 ) -> anyhow::Result<std::result::Result<GitState, Invalid>> {
-    let (place, base_tree) = (query.target.render_source(), mirror.tree(&query.base)?);
-    let files = match files(mirror, base_tree, &place)? {
+    let (places, base_tree) = (query.places(), mirror.tree(&query.base)?);
+    let files = match files(mirror, base_tree, &places)? {
         Ok(files) => files,
         // A rollback is the way out.
-        Err(_) if query.rollback.is_some() => Files::default(),
+        Err(_) if query.rollback.is_some() => StageFiles::default(),
         Err(why) => return Ok(Err(why)),
     };
     let mut sights = Vec::new();
     for candidate in &query.candidates {
-        let mut found = sight(&files, &query.target, candidate);
+        let mut found = sight(&files, &query.targets, candidate);
         found.last_merged = past(mirror, query, &found)?;
         sights.push(found);
     }
@@ -128,14 +135,17 @@ fn rolls_back(
     rollback: &Rollback,
     state: &mut GitState,
 ) -> anyhow::Result<std::result::Result<(), Invalid>> {
-    let place = query.target.render_source();
-    let current = hash_of(&inputs_at(mirror, &query.base, &place)?);
+    let places = query.places();
+    let Some(place) = places.first() else {
+        return Ok(Ok(()));
+    };
+    let current = hash_of(&inputs_at(mirror, &query.base, place)?);
     let away_from = rollback.away_from.as_ref();
     state.is_overtaken = away_from.is_some_and(|away_from| *away_from != current);
     if state.is_overtaken {
         return Ok(Ok(()));
     }
-    match restored(mirror, base_tree, &place, &rollback.to)? {
+    match restored(mirror, base_tree, &places, &rollback.to)? {
         Ok(edits) => state.edits = edits,
         Err(why) => return Ok(Err(why)),
     }
@@ -187,13 +197,13 @@ fn content_of(
         .decided
         .iter()
         .any(|decision| decision.how == How::Failed);
-    let place = query.target.render_source();
+    let places = query.places();
     Ok(Ok(match mirror.merge(&query.base, head)? {
         Merged::Clean(tree) if tree == wanted => BranchContent::Wanted,
         Merged::Conflicts(_) if ours => BranchContent::Conflicting,
         Merged::Conflicts(_) => BranchContent::Foreign,
         Merged::Clean(_) if query.rollback.is_some() && ours => BranchContent::Surplus,
-        Merged::Clean(_) => match missing(mirror, head, &place, &state.offers)? {
+        Merged::Clean(_) => match missing(mirror, head, &places, &state.offers)? {
             Some(edits) if !edits.is_empty() => BranchContent::Outdated(edits),
             // The surplus may be a candidate that cannot be edited just now.
             Some(_) if ours && !failed => BranchContent::Surplus,
@@ -208,12 +218,12 @@ fn all_ours(mirror: &Mirror, query: &GitQuery, head: &CommitSha) -> anyhow::Resu
     Ok(authors.iter().all(|email| is_ours(email, &query.bot)))
 }
 
-/// What a directory sets in place of a candidate.
-pub fn sight(files: &Files, target: &Target, candidate: &Candidate) -> CandidateState {
+/// What a stage sets in place of a candidate.
+pub fn sight(files: &StageFiles, targets: &[Target], candidate: &Candidate) -> CandidateState {
     let (now, readable) = files.digests(&candidate.image);
     let mut edited = files.clone();
     let there = match edited.set(candidate) {
-        _ if target.image(&candidate.image).is_none() => InBase::NotConfigured,
+        _ if !is_configured(targets, candidate) => InBase::NotConfigured,
         Err(EditError(why)) => InBase::CannotEdit {
             why,
             not_found: now.is_empty() && readable,
@@ -228,6 +238,11 @@ pub fn sight(files: &Files, target: &Target, candidate: &Candidate) -> Candidate
         base_digests: now,
         last_merged: None,
     }
+}
+
+fn is_configured(targets: &[Target], candidate: &Candidate) -> bool {
+    let mut targets = targets.iter();
+    targets.any(|target| target.image(&candidate.image).is_some())
 }
 
 /// Whether a commit's author is our bot: GitHub gives its commits the address

@@ -3,7 +3,6 @@
 use super::edits::files;
 use super::git::GitQuery;
 use crate::domain::CommitSha;
-use crate::domain::catalog::RenderSource;
 use crate::domain::image::{Candidate, Digest};
 use crate::domain::promotion::{self, CandidateState, InBase, LastMerged};
 use crate::git::Mirror;
@@ -45,9 +44,8 @@ pub fn past(
         && commit != query.base
         && (has < sight.base_digests.len() || has == 0)
     {
-        let place = query.target.render_source();
         let had = count(
-            &places_at(mirror, &commit, &place, &candidate.image)?,
+            &digests_at(mirror, &commit, query, &candidate.image)?,
             &past.digest,
         );
         if has < had {
@@ -91,13 +89,8 @@ fn later_merge(
     if !is_in_base(mirror, query, merge)? {
         return Ok(None);
     }
-    let places = places_at(
-        mirror,
-        merge,
-        &query.target.render_source(),
-        &candidate.image,
-    )?;
-    if count(&places, &candidate.digest) == 0 {
+    let digests = digests_at(mirror, merge, query, &candidate.image)?;
+    if count(&digests, &candidate.digest) == 0 {
         return Ok(None);
     }
     let is_later = match remembered {
@@ -133,16 +126,8 @@ fn reverted_by(
         let Some(parent) = mirror.parent(&at)? else {
             break;
         };
-        if count(
-            &places_at(
-                mirror,
-                &parent,
-                &query.target.render_source(),
-                &candidate.image,
-            )?,
-            digest,
-        ) >= had
-        {
+        let digests = digests_at(mirror, &parent, query, &candidate.image)?;
+        if count(&digests, digest) >= had {
             return Ok(at);
         }
         at = parent;
@@ -159,12 +144,12 @@ pub fn count(places: &[Option<Digest>], digest: &Digest) -> usize {
 }
 
 /// The digest at each place where a commit sets an image; empty if the files cannot be read.
-fn places_at(
+fn digests_at(
     mirror: &Mirror,
     commit: &CommitSha,
-    place: &RenderSource,
+    query: &GitQuery,
     image: &str,
 ) -> anyhow::Result<Vec<Option<Digest>>> {
-    let files = files(mirror, mirror.tree(commit)?, place)?;
+    let files = files(mirror, mirror.tree(commit)?, &query.places())?;
     Ok(files.map_or(Vec::new(), |files| files.digests(image).0))
 }

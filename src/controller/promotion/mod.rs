@@ -22,7 +22,7 @@ mod rollback;
 
 pub use act::{Settled, settled};
 pub use candidates::{announced, decisions, earlier, is_rejected, wanted};
-pub use edits::{proposal, restored};
+pub use edits::{places, proposal, restored};
 pub use git::is_ours;
 pub use pulls::{Cache, compare, seen};
 
@@ -35,7 +35,7 @@ use crate::controller::{Error, Reader, Requeue, Result, Writer, branch_rules};
 use crate::domain::image::Candidate;
 use crate::domain::promotion::{self, EarlierStage, PullRequest, PullRequestState, Snapshot, Step};
 use crate::domain::rollback::Rollback;
-use crate::domain::{ApplicationKey, Invalid};
+use crate::domain::{Invalid, StageKey};
 use crate::{github, view};
 use candidates::promoted;
 use git::{GitQuery, GitState, read_git};
@@ -43,7 +43,7 @@ use git::{GitQuery, GitState, read_git};
 /// Steps in one reconcile before the key goes back into the queue.
 const MOST_STEPS: usize = 8;
 
-pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue> {
+pub async fn reconcile(ctx: Arc<Writer>, key: StageKey) -> Result<Requeue> {
     let mut reread = false;
     for _ in 0..MOST_STEPS {
         let (object, facts, recent) = match observe(&ctx, &key).await? {
@@ -53,7 +53,7 @@ pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue>
                 continue;
             }
             Observed::Fails(application, rollback) => {
-                act::start_rollback(&ctx, &key, &application, &rollback).await?;
+                act::start_rollback(&ctx, &application, &rollback).await?;
                 continue;
             }
             Observed::Facts(object, facts, recent) => (object, *facts, recent),
@@ -93,7 +93,7 @@ pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue>
 /// ever more seldom.
 async fn report_refusal(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &StageKey,
     object: &Promotion,
     error: &Error,
 ) -> Result<()> {
@@ -127,9 +127,10 @@ enum Observed {
     Facts(Promotion, Box<Snapshot>, bool),
 }
 
-async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
+async fn observe(ctx: &Arc<Reader>, key: &StageKey) -> Result<Observed> {
     let base = ctx.known_base(&key.repo).await?;
-    let Some(target) = base.target(key).cloned() else {
+    let targets: Vec<_> = base.targets_of(key).into_iter().cloned().collect();
+    let Some(target) = targets.first().cloned() else {
         return Ok(Observed::Nothing);
     };
     let earlier = earlier(ctx, key, &target).await?;
@@ -138,10 +139,10 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     if !promoted.is_empty() {
         return Ok(Observed::Promoted(promoted));
     }
-    let application = ctx.store.application(key).await?;
+    let application = ctx.store.application(&target.key(&key.repo)).await?;
     let rollback = application.as_ref().and_then(Application::rollback);
     if let Some(application) = application.as_ref().filter(|_| rollback.is_none())
-        && let Some(rollback) = rollback::automatic(ctx, key, &base, application, &target).await?
+        && let Some(rollback) = rollback::automatic(ctx, &base, application, &targets).await?
     {
         return Ok(Observed::Fails(application.clone().into(), rollback));
     }
@@ -166,7 +167,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         announced: announced(ctx, &base, key).await?,
         branch: key.branch(),
         bot,
-        target,
+        targets,
         candidates,
         decided,
         up_to_date: branch_rules::of(ctx, &base).await?.up_to_date,
@@ -191,7 +192,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
 /// the newest base. None: the newest base has no such application.
 async fn confirmed_state(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
+    key: &StageKey,
     query: GitQuery,
 ) -> Result<Option<(GitQuery, std::result::Result<GitState, Invalid>)>> {
     let state = read_git(ctx, key, &query).await?;
@@ -200,12 +201,13 @@ async fn confirmed_state(
     }
     // A revert only counts on the branch as it is now.
     let base = ctx.base(&key.repo, Instant::now()).await?;
-    let Some(target) = base.target(key).cloned() else {
+    let targets: Vec<_> = base.targets_of(key).into_iter().cloned().collect();
+    if targets.is_empty() {
         return Ok(None);
-    };
+    }
     let query = GitQuery {
         base: base.commit.clone(),
-        target,
+        targets,
         ..query
     };
     let state = read_git(ctx, key, &query).await?;
@@ -213,12 +215,7 @@ async fn confirmed_state(
 }
 
 /// The facts that a step is decided from.
-fn facts(
-    key: &ApplicationKey,
-    earlier: &[EarlierStage],
-    query: GitQuery,
-    state: GitState,
-) -> Snapshot {
+fn facts(key: &StageKey, earlier: &[EarlierStage], query: GitQuery, state: GitState) -> Snapshot {
     let GitState {
         edits,
         offers,
@@ -259,7 +256,7 @@ fn facts(
 /// else has an open one from it.
 fn our_pull(
     pulls: Vec<github::Pull>,
-    key: &ApplicationKey,
+    key: &StageKey,
     bot: &str,
 ) -> std::result::Result<Option<github::Pull>, Invalid> {
     let (ours, others): (Vec<_>, Vec<_>) = pulls.into_iter().partition(|pull| pull.author() == bot);
@@ -300,7 +297,7 @@ mod tests {
     /// Each row: pull requests from the branch (number, author, state), and which one is ours.
     #[test]
     fn the_open_pull_request_is_ours_or_else_the_newest() {
-        let key = ApplicationKey {
+        let key = StageKey {
             repo: "acme/config".parse().unwrap(),
             application: "shop".parse().unwrap(),
             stage: "staging".parse().unwrap(),

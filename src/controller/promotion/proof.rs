@@ -7,15 +7,16 @@ use super::git::{GitQuery, GitState};
 use crate::cluster::store::Application;
 use crate::controller::revision::inputs_at;
 use crate::controller::{Reader, Result};
+use crate::domain::catalog::Target;
 use crate::domain::edit::{FileEdit, moves_only};
 use crate::domain::promotion::Offer;
-use crate::domain::{ApplicationKey, Invalid};
+use crate::domain::{Invalid, StageKey};
 use crate::render::{self, Source};
 
 /// The state, if its edits are proven. Err: what they change beside the images.
 pub async fn proven(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
+    key: &StageKey,
     query: &GitQuery,
     state: std::result::Result<GitState, Invalid>,
     application: Option<&Application>,
@@ -53,28 +54,50 @@ pub async fn proven(
 /// The edits that set these offers on the base.
 async fn edits_of(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
+    key: &StageKey,
     query: &GitQuery,
     offers: &[Offer],
 ) -> Result<Vec<FileEdit>> {
-    let (base, place) = (query.base.clone(), query.target.render_source());
+    let (base, places) = (query.base.clone(), query.places());
     let offers = offers.to_vec();
     let edits = ctx.mirror(&key.repo, move |mirror| {
-        missing(mirror, &base, &place, &offers)
+        missing(mirror, &base, &places, &offers)
     });
     Ok(edits.await?.unwrap_or_default())
 }
 
-/// What cannot be rendered as it is proves nothing: its preview says why.
+/// In each place that the stage's clusters are rendered from.
 async fn prove(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
+    key: &StageKey,
     query: &GitQuery,
     edits: &[FileEdit],
     offers: &[Offer],
     application: Option<&Application>,
 ) -> Result<std::result::Result<(), Invalid>> {
-    let (base, place) = (query.base.clone(), query.target.render_source());
+    for place in query.places() {
+        let mut targets = query.targets.iter();
+        let Some(target) = targets.find(|target| target.render_source() == place) else {
+            continue;
+        };
+        let proven = prove_in(ctx, key, (query, target), edits, offers, application).await?;
+        if proven.is_err() {
+            return Ok(proven);
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// What cannot be rendered as it is proves nothing: its preview says why.
+async fn prove_in(
+    ctx: &Arc<Reader>,
+    key: &StageKey,
+    (query, target): (&GitQuery, &Target),
+    edits: &[FileEdit],
+    offers: &[Offer],
+    application: Option<&Application>,
+) -> Result<std::result::Result<(), Invalid>> {
+    let (base, place) = (query.base.clone(), target.render_source());
     let edits = edits.to_vec();
     let (before, after) = ctx
         .mirror(&key.repo, move |mirror| {
@@ -89,14 +112,14 @@ async fn prove(
     let status = application.and_then(|application| application.status.as_ref());
     let served = status.and_then(|status| status.served.as_ref());
     let environment = &ctx.environment;
-    let Ok(before) = environment.render(&query.target, &before, served).await? else {
+    let Ok(before) = environment.render(target, &before, served).await? else {
         return Ok(Ok(()));
     };
-    let after = match environment.render(&query.target, &after, served).await? {
+    let after = match environment.render(target, &after, served).await? {
         Ok(after) => after,
         Err(why) => return Ok(Err(why)),
     };
     let candidates: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
     let proven = moves_only(&before, &after, &candidates);
-    Ok(proven.map_err(|why| Invalid(format!("{}: {why}", query.target.path))))
+    Ok(proven.map_err(|why| Invalid(format!("{}: {why}", target.path))))
 }

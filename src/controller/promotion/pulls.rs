@@ -6,44 +6,44 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::controller::cache::{Kept, Read, Recent};
-use crate::controller::{Reader, Result, key_of_branch};
-use crate::domain::{ApplicationKey, CommitSha, RepoName};
+use crate::controller::{Reader, Result};
+use crate::domain::{CommitSha, RepoName, StageKey};
 use crate::github::Pull;
 
 /// The cache of the promotion loop.
 #[derive(Default)]
 pub struct Cache {
     /// The pull requests from a promotion's branch, newest first.
-    pulls: Kept<ApplicationKey, Vec<Pull>>,
+    pulls: Kept<StageKey, Vec<Pull>>,
     /// Promotions of which GitHub refused the last step.
-    refused: Recent<ApplicationKey, ()>,
+    refused: Recent<StageKey, ()>,
 }
 
 impl Cache {
     /// The list changed: it is read again.
-    pub fn touch(&self, key: &ApplicationKey) {
+    pub fn touch(&self, key: &StageKey) {
         self.pulls.touch(key);
     }
 
     /// Notes that GitHub refused a step, and whether it refused the one before as well.
-    pub fn note_refusal(&self, key: &ApplicationKey) -> bool {
+    pub fn note_refusal(&self, key: &StageKey) -> bool {
         let before = self.refused.contains_key(key);
         self.refused.insert(key.clone(), ());
         before
     }
 
     /// Whether GitHub refused the last step.
-    pub fn was_refused(&self, key: &ApplicationKey) -> bool {
+    pub fn was_refused(&self, key: &StageKey) -> bool {
         self.refused.contains_key(key)
     }
 
     /// GitHub took the last step.
-    pub fn note_success(&self, key: &ApplicationKey) {
+    pub fn note_success(&self, key: &StageKey) {
         self.refused.invalidate(key);
     }
 
     /// A pull request as it is now, by an answer of GitHub.
-    pub fn show(&self, key: &ApplicationKey, pull: Pull) {
+    pub fn show(&self, key: &StageKey, pull: Pull) {
         self.pulls.update(key, |known| {
             match known.iter_mut().find(|known| known.number == pull.number) {
                 Some(known) => *known = pull,
@@ -54,7 +54,7 @@ impl Cache {
 }
 
 /// The pull requests from a promotion's branch.
-pub async fn of(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Read<Vec<Pull>>> {
+pub async fn of(ctx: &Arc<Reader>, key: &StageKey) -> Result<Read<Vec<Pull>>> {
     let pulls = &ctx.cache.promotions.pulls;
     if let Some(known) = pulls.get(key) {
         return Ok(known);
@@ -86,7 +86,7 @@ pub fn compare(ctx: &Reader, repo: &RepoName, open: &[Pull]) {
 
 /// A pull request was read: if it is from a promotion's branch, the list has to show it so.
 pub fn seen(ctx: &Reader, repo: &RepoName, pull: &Pull) {
-    let Some(key) = key_of_branch(repo, &pull.head.branch) else {
+    let Some(key) = StageKey::of_branch(repo, &pull.head.branch) else {
         return;
     };
     let cache = &ctx.cache.promotions;

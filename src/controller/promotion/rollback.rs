@@ -5,11 +5,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::edits::restored;
-use crate::cluster::store::{self, Application, Promotion};
+use super::edits::{places, restored};
+use crate::cluster::store::{self, Application, ApplicationStatus, Promotion};
 use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Base, Reader, Result};
-use crate::domain::ApplicationKey;
+use crate::domain::StageKey;
 use crate::domain::catalog::Target;
 use crate::domain::health::Health;
 use crate::domain::promotion::{Outcome, Snapshot};
@@ -30,31 +30,49 @@ pub fn was_last(object: &Promotion) -> Option<u64> {
 /// it, or the base has something else by now, or it cannot be made.
 pub async fn automatic(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
     base: &Base,
-    application: &Application,
-    target: &Target,
+    lead: &Application,
+    targets: &[Target],
 ) -> Result<Option<Rollback>> {
-    let Some(rollback) = wanted(application, target, ctx.now()) else {
-        return Ok(None);
-    };
-    let (place, commit) = (target.render_source(), base.commit.clone());
-    let (to, away_from) = (rollback.to.clone(), rollback.away_from.clone());
-    let job = move |mirror: &Mirror| {
-        let current = hash_of(&inputs_at(mirror, &commit, &place)?);
-        let edits = restored(mirror, mirror.tree(&commit)?, &place, &to)?;
-        Ok(away_from == Some(current) && edits.is_ok())
-    };
-    let is_possible = ctx.mirror(&key.repo, job).await?;
-    Ok(is_possible.then_some(rollback))
+    let repo = &base.repo.name;
+    for target in targets {
+        let object = ctx.store.application(&target.key(repo)).await?;
+        let status = object.and_then(|object| object.status).unwrap_or_default();
+        let Some(mut rollback) = wanted(lead, &status, target, ctx.now()) else {
+            continue;
+        };
+        let (place, commit) = (target.render_source(), base.commit.clone());
+        let (to, away_from) = (rollback.to.clone(), rollback.away_from.clone());
+        let places = places(targets);
+        let job = move |mirror: &Mirror| {
+            let current = hash_of(&inputs_at(mirror, &commit, &place)?);
+            let edits = restored(mirror, mirror.tree(&commit)?, &places, &to)?;
+            Ok(away_from == Some(current) && edits.is_ok())
+        };
+        if ctx.mirror(repo, job).await? {
+            let of_lead = lead
+                .status
+                .as_ref()
+                .and_then(|status| status.inputs.clone());
+            rollback.away_from = of_lead;
+            return Ok(Some(rollback));
+        }
+    }
+    Ok(None)
 }
 
-fn wanted(application: &Application, target: &Target, now: Timestamp) -> Option<Rollback> {
+/// `lead`: the object that keeps what was requested for the stage; `status`: that of one of its
+/// clusters.
+fn wanted(
+    lead: &Application,
+    status: &ApplicationStatus,
+    target: &Target,
+    now: Timestamp,
+) -> Option<Rollback> {
     let window = target.stage.rollback?;
-    let status = application.status.as_ref()?;
     let revision = status.revision.as_ref()?;
-    let declined = application.annotations().get(store::ROLLBACK_DECLINED);
-    if application.hold(now).is_some() || declined.is_some_and(|it| it == revision.as_str()) {
+    let declined = lead.annotations().get(store::ROLLBACK_DECLINED);
+    if lead.hold(now).is_some() || declined.is_some_and(|it| it == revision.as_str()) {
         return None;
     }
     let sync = status.last_sync.as_ref();
@@ -72,7 +90,7 @@ fn wanted(application: &Application, target: &Target, now: Timestamp) -> Option<
 
 /// The facts of a rollback. `facts`: those of its promotion.
 pub fn facts(
-    key: &ApplicationKey,
+    key: &StageKey,
     object: &Promotion,
     application: Option<Application>,
     rollback: Rollback,

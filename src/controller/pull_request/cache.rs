@@ -13,7 +13,7 @@ use super::snapshots::Snapshots;
 use crate::controller::cache::Recent;
 use crate::domain::gate::Verdict;
 use crate::domain::pull_request::Source;
-use crate::domain::{ApplicationKey, CommitSha, MergeGroup, PullRequestKey};
+use crate::domain::{CommitSha, MergeGroup, PullRequestKey, TargetKey};
 
 /// The cache of the pull request loop.
 #[derive(Default)]
@@ -22,7 +22,7 @@ pub struct Cache {
     pub snapshots: Snapshots,
     /// When something that previews show of an application last changed: see
     /// [`super::invalidate_previews`].
-    pub changed: Mutex<HashMap<ApplicationKey, Instant>>,
+    pub changed: Mutex<HashMap<TargetKey, Instant>>,
     /// Heads that are too large to fetch, with the message.
     pub too_large: Recent<(PullRequestKey, CommitSha), String>,
     /// Texts whose commands we have answered: by whom they are, and when.

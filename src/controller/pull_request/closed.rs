@@ -7,10 +7,10 @@ use super::Observation;
 use super::score::score;
 use super::thread::Thread;
 use crate::controller::preview::Changes;
-use crate::controller::{Base, Event, Reader, Result, authority, commit, key_of_branch};
+use crate::controller::{Base, Event, Reader, Result, authority, commit};
 use crate::domain::promotion::{Decision, How};
 use crate::domain::pull_request::{CommandComment, Rollout, RolloutState, Snapshot, Wanted};
-use crate::domain::{CommitKey, CommitSha, PullRequestKey};
+use crate::domain::{CommitKey, CommitSha, PullRequestKey, StageKey};
 use crate::github::{PullSnapshot, User};
 use crate::view::{self, People};
 
@@ -81,7 +81,7 @@ async fn not_proposed_again(
     key: &PullRequestKey,
     snapshot: &PullSnapshot,
 ) -> Result<Option<Wanted>> {
-    let Some(proposed) = key_of_branch(&key.repo, &snapshot.pull.head.branch) else {
+    let Some(proposed) = StageKey::of_branch(&key.repo, &snapshot.pull.head.branch) else {
         return Ok(None);
     };
     let object = ctx.store.promotion(&proposed).await?;

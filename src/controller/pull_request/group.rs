@@ -48,10 +48,11 @@ async fn look(ctx: &Writer, group: &MergeGroup) -> Result<Requeue> {
     let _turn = ctx.previewing.acquire().await;
     let started = Instant::now();
     let (at, head) = (base.clone(), group.head.clone());
+    let fleet = ctx.environment.fleet.clone();
     let (diff, is_alone) = ctx
         .mirror(&group.repo, move |mirror| {
             let (repo, catalog) = (&at.repo.name, at.configuration.as_ref());
-            let diff = preview::git_diff(mirror, repo, catalog, &at.commit, &head)?;
+            let diff = preview::git_diff(mirror, (repo, &fleet), catalog, &at.commit, &head)?;
             let is_alone = mirror.parents(&head)?.first() == Some(&at.commit);
             Ok((diff, is_alone))
         })

@@ -32,12 +32,12 @@ use jiff::Timestamp;
 
 use crate::controller::preview::Changes;
 use crate::controller::{
-    Base, DEBOUNCE, Error, Event, Kind, Reader, Requeue, Result, Writer, key_of_branch, promotion,
+    Base, DEBOUNCE, Error, Event, Kind, Reader, Requeue, Result, Writer, promotion,
 };
-use crate::domain::PullRequestKey;
 use crate::domain::command::Permission;
 use crate::domain::gate::{self, Facts};
 use crate::domain::pull_request::{self, CommandComment, Rollout, Snapshot, Step};
+use crate::domain::{PullRequestKey, StageKey};
 use crate::github::{self, PullSnapshot};
 use act::act;
 use snapshots::Known;
@@ -188,7 +188,7 @@ async fn observe(
     // A merge also causes a push event. Only this event says that somebody closed or reopened the
     // pull request.
     if let Some(promotion) =
-        key_of_branch(&key.repo, &pull.head.branch).filter(|_| pull.merged_at.is_none())
+        StageKey::of_branch(&key.repo, &pull.head.branch).filter(|_| pull.merged_at.is_none())
         && (!pull.is_open() || promotion::is_rejected(ctx, &promotion, key.number).await)
     {
         ctx.emit(&Event::Candidate(promotion));

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::cluster::store::Application;
 use crate::controller::preview::Changes;
-use crate::controller::{Base, Reader, Result, key_of_branch, promotion};
+use crate::controller::{Base, Reader, Result, promotion};
 use crate::domain::gate::Origin;
 use crate::domain::promotion::Offer;
 use crate::domain::rollback::Rollback;
-use crate::domain::{ApplicationKey, PullRequestKey};
+use crate::domain::{PullRequestKey, StageKey};
 use crate::github::PullSnapshot;
 
 /// A pull request's origin, with what it proposes if it is ours.
@@ -17,7 +17,7 @@ pub struct Proposed {
     pub origin: Origin,
     pub offers: Vec<Offer>,
     /// It is this rollback, of this application.
-    pub rollback: Option<(ApplicationKey, Rollback)>,
+    pub rollback: Option<(StageKey, Rollback)>,
 }
 
 impl Proposed {
@@ -42,19 +42,21 @@ pub async fn origin(
     let bot = ctx.github.identity().await?.login.clone();
     let pull = &snapshot.pull;
     let Some(promotion) =
-        key_of_branch(&key.repo, &pull.head.branch).filter(|_| pull.author() == bot)
+        StageKey::of_branch(&key.repo, &pull.head.branch).filter(|_| pull.author() == bot)
     else {
         return Ok(Proposed::nothing(Origin::People));
     };
-    let (Some(object), Some(target), Some(merged)) = (
-        ctx.store.promotion(&promotion).await?,
-        base.target(&promotion).cloned(),
-        changes.merged,
-    ) else {
+    let (Some(object), Some(merged)) = (ctx.store.promotion(&promotion).await?, changes.merged)
+    else {
         return Ok(Proposed::nothing(Origin::OursChanged));
     };
+    let targets = base.targets_of(&promotion).into_iter().cloned();
+    let targets: Vec<_> = targets.collect();
+    if targets.is_empty() {
+        return Ok(Proposed::nothing(Origin::OursChanged));
+    }
     let announced = promotion::announced(ctx, base, &promotion).await?;
-    let application = ctx.store.application(&promotion).await?;
+    let application = ctx.lead_application(&promotion).await?;
     let rollback = application.as_ref().and_then(Application::rollback);
     let to = rollback.as_ref().map(|rollback| rollback.to.clone());
     let (commit, head) = (base.commit.clone(), pull.head.sha.clone());
@@ -69,7 +71,7 @@ pub async fn origin(
             }
             let tree = mirror.tree(&commit)?;
             Ok(
-                match promotion::proposal(mirror, tree, &target, &object, &announced, to.as_ref())?
+                match promotion::proposal(mirror, tree, &targets, &object, &announced, to.as_ref())?
                 {
                     // The merged tree comes from another handle of the same repository: equal
                     // content has equal ids.

@@ -14,7 +14,7 @@ use crate::controller::{Base, Environment, Error, Event, Reader, Result, side_by
 use crate::domain::catalog::Target;
 use crate::domain::plan::Change;
 use crate::domain::pull_request::{self, ApplicationPreview, Failure, Preview};
-use crate::domain::{ApplicationKey, CommitSha, PullRequestKey, RepoName};
+use crate::domain::{CommitSha, PullRequestKey, RepoName, TargetKey};
 use crate::github::PullSnapshot;
 use crate::render::Budget;
 use crate::view::{self, PreviewText};
@@ -188,10 +188,10 @@ async fn git_diff(
             ..GitDiff::default()
         });
     }
-    let base = base.clone();
+    let (base, fleet) = (base.clone(), ctx.environment.fleet.clone());
     ctx.mirror(&key.repo, move |mirror| {
         let (repo, catalog) = (&base.repo.name, base.configuration.as_ref());
-        preview::git_diff(mirror, repo, catalog, &base.commit, &head)
+        preview::git_diff(mirror, (repo, &fleet), catalog, &base.commit, &head)
     })
     .await
 }
@@ -320,7 +320,7 @@ async fn name_sources(ctx: &Arc<Reader>, base: &Base, app: &mut ApplicationPrevi
     if app.images.is_empty() {
         return Ok(());
     }
-    let object = ctx.store.promotion(&app.key).await?;
+    let object = ctx.store.promotion(&app.key.of_stage()).await?;
     let announced: Vec<_> = object
         .iter()
         .flat_map(|object| object.spec.earlier.iter().chain(&object.spec.candidates))
@@ -341,7 +341,7 @@ async fn name_sources(ctx: &Arc<Reader>, base: &Base, app: &mut ApplicationPrevi
 pub fn invalidate_previews(
     ctx: &Reader,
     repo: &RepoName,
-    applications: &BTreeSet<ApplicationKey>,
+    applications: &BTreeSet<TargetKey>,
     is_affected: impl Fn(&ApplicationPreview) -> bool,
 ) {
     locked(&ctx.cache.pulls.changed)

@@ -11,7 +11,7 @@ use super::{Observation, merge};
 use crate::cluster::store::Freeze;
 use crate::controller::authority::{People, permission};
 use crate::controller::preview::Changes;
-use crate::controller::{Base, Reader, Result, authority, branch_rules, key_of_branch};
+use crate::controller::{Base, Reader, Result, authority, branch_rules};
 use crate::domain::approvals::Contributors;
 use crate::domain::command::{Command, Permission};
 use crate::domain::gate::{
@@ -21,7 +21,7 @@ use crate::domain::hold::Hold;
 use crate::domain::promotion::Offer;
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT};
 use crate::domain::rules::RequiredCheck;
-use crate::domain::{PullRequestKey, RepoName};
+use crate::domain::{PullRequestKey, RepoName, StageKey};
 use crate::github::{self, PullSnapshot};
 
 /// State and title of the verdict's check run.
@@ -244,11 +244,11 @@ async fn earlier(
         return Ok(Vec::new());
     }
     let origin = proposed.origin;
-    let promotion = key_of_branch(&key.repo, &snapshot.pull.head.branch);
+    let promotion = StageKey::of_branch(&key.repo, &snapshot.pull.head.branch);
     let promotion = promotion.filter(|_| origin != Origin::People);
     let target = promotion
         .as_ref()
-        .and_then(|promotion| base.target(promotion));
+        .and_then(|promotion| base.lead(promotion));
     match promotion.as_ref().zip(target) {
         Some((promotion, target)) => authority::earlier(ctx, promotion, target).await,
         None => Ok(Vec::new()),

@@ -2,19 +2,21 @@
 
 use super::*;
 use crate::controller::Configured;
-use crate::domain::catalog::{Catalog, Tree};
+use crate::domain::catalog::{Catalog, Fleet, Tree};
 use crate::github::Repository;
 
 fn repo() -> RepoName {
     "acme/config".parse().unwrap()
 }
 
-fn key(title: &str) -> ApplicationKey {
-    let (application, stage) = title.split_once('/').unwrap();
-    ApplicationKey {
+/// `shop/staging` or `shop/live/eu`.
+fn key(title: &str) -> TargetKey {
+    let mut names = title.split('/').map(|name| name.parse().unwrap());
+    TargetKey {
         repo: repo(),
-        application: application.parse().unwrap(),
-        stage: stage.parse().unwrap(),
+        application: names.next().unwrap(),
+        stage: names.next().unwrap(),
+        cluster: names.next(),
     }
 }
 
@@ -24,14 +26,19 @@ fn sha(digit: char) -> CommitSha {
 
 fn base() -> Arc<Base> {
     let text = "version: 1\nstages:\n  staging: {cluster: local}\n  production: {cluster: local, after: [staging]}\napplications:\n  - {path: 'web/{application}/{stage}', namespace: x, dependsOn: [db]}\n  - {path: '{application}/{stage}', namespace: x}\n";
-    let catalog = Catalog::parse(text).unwrap();
     let paths = [
         "db/staging",
         "db/production",
         "web/shop/staging",
         "web/shop/production",
     ];
-    let targets = catalog.expand(&Tree::of(paths)).unwrap();
+    base_of(text, &paths)
+}
+
+fn base_of(text: &str, paths: &[&str]) -> Arc<Base> {
+    let catalog = Catalog::parse(text).and_then(|catalog| catalog.on(&Fleet::default()));
+    let catalog = catalog.unwrap();
+    let targets = catalog.expand(&Tree::of(paths.iter().copied())).unwrap();
     Arc::new(Base {
         repo: Repository {
             id: 1,
@@ -61,7 +68,7 @@ fn application(title: &str) -> Key {
 }
 
 fn promotion(title: &str) -> Key {
-    Key::Promotion(key(title))
+    Key::Promotion(key(title).of_stage())
 }
 
 fn pull(number: u64) -> Key {
@@ -74,8 +81,12 @@ fn commit(digit: char) -> Key {
 
 /// Each row: what happened, and who is woken.
 fn check(table: Vec<(Event, Vec<Key>)>) {
+    check_in(base(), table);
+}
+
+fn check_in(base: Arc<Base>, table: Vec<(Event, Vec<Key>)>) {
     let world = World {
-        bases: &[base()],
+        bases: &[base],
         owner: &|label| (label == "label").then(|| key("shop/staging")),
         unfinished: &|_| {
             vec![CommitKey {
@@ -118,7 +129,7 @@ fn events_of_github_wake_what_they_name() {
         ),
         (branch("somebodys"), vec![]),
         (
-            Event::Candidate(key("shop/staging")),
+            Event::Candidate(key("shop/staging").of_stage()),
             vec![promotion("shop/staging")],
         ),
         (
@@ -133,7 +144,7 @@ fn a_base_wakes_what_it_names_and_what_is_kept() {
     let event = Event::Base {
         base: base(),
         applications: vec![key("gone/staging")],
-        promotions: vec![key("gone/production")],
+        promotions: vec![key("gone/production").of_stage()],
         pulls: vec![3],
     };
     let expected = vec![
@@ -173,7 +184,7 @@ fn objects_of_clusters_wake_their_application_and_its_dependents() {
         (Event::Holds(repo()), vec![pull(9)]),
         (Event::Freezes(repo()), vec![pull(9)]),
         (
-            Event::Promotion(key("db/staging")),
+            Event::Promotion(key("db/staging").of_stage()),
             vec![promotion("db/staging")],
         ),
     ]);
@@ -212,9 +223,40 @@ fn progress_wakes_commits_pull_requests_and_later_stages() {
         (Event::Rollouts(repo()), vec![commit('f')]),
         (rollout, vec![pull(1), pull(2)]),
         (
-            Event::Promoted(key("shop/staging")),
+            Event::Promoted(key("shop/staging").of_stage()),
             vec![promotion("shop/production")],
         ),
-        (Event::Promoted(key("shop/production")), vec![]),
+        (Event::Promoted(key("shop/production").of_stage()), vec![]),
     ]);
+}
+
+#[test]
+fn a_cluster_wakes_itself_in_later_waves_and_dependents_in_the_same_cluster() {
+    let text = "version: 1\nstages:\n  live: {clusters: {names: [eu, us], waves: [eu]}}\n  last: {after: [live]}\napplications:\n  - {path: 'web/{application}/{stage}', namespace: x, dependsOn: [db]}\n  - {path: '{application}/{stage}', namespace: x}\n";
+    let paths = ["db/live", "db/last", "web/shop/live", "web/shop/last"];
+    let status = |title: &str| Event::Status {
+        key: key(title),
+        commits: vec![],
+        later_stages: true,
+    };
+    let table = [
+        (
+            status("db/live/eu"),
+            vec![
+                commit('f'),
+                application("shop/live/eu"),
+                application("db/live/us"),
+                promotion("db/last"),
+            ],
+        ),
+        (
+            status("db/live/us"),
+            vec![
+                commit('f'),
+                application("shop/live/us"),
+                promotion("db/last"),
+            ],
+        ),
+    ];
+    check_in(base_of(text, &paths), table.into());
 }

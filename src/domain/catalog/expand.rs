@@ -6,9 +6,9 @@ use super::images::RawImage;
 use super::order::dependencies;
 use super::rule::{Match, Rule};
 use super::tree::Tree;
-use super::{Catalog, Destination, FILE, Objects, Stage, Target, invalid};
+use super::{Catalog, Destination, FILE, Objects, OneOf, Stage, Target, invalid};
 use crate::domain::manifest::is_label;
-use crate::domain::{Invalid, Name, RepoName, directories_of};
+use crate::domain::{Invalid, RepoName, directories_of};
 
 impl Catalog {
     /// The applications in a tree by their paths: see [`Self::expand_with`].
@@ -41,23 +41,25 @@ impl Catalog {
             let Some(target) = counting.find_map(|rule| self.apply(rule, path)) else {
                 continue;
             };
-            targets.push(target?);
+            targets.extend(target?);
         }
         Ok(targets)
     }
 
     /// In order. It is an error if two of them are the same application in the same stage.
     fn unite(&self, found: Vec<Target>) -> Result<Vec<Target>, Invalid> {
-        let mut targets: BTreeMap<(Name, usize), Target> = BTreeMap::new();
+        let mut targets = BTreeMap::<_, Target>::new();
         for target in found {
             let position = self
                 .stages
                 .iter()
                 .position(|stage| stage.name == target.stage.name)
                 .unwrap_or_default();
-            let title = format!("{}/{}", target.application, target.stage.name);
+            let title = target.title();
             let place = target.place().to_string();
-            if let Some(other) = targets.insert((target.application.clone(), position), target) {
+            let one = target.one_of.clone().map(|one| (one.wave, one.cluster));
+            let key = (target.application.clone(), position, one);
+            if let Some(other) = targets.insert(key, target) {
                 return Err(invalid(format_args!(
                     "`{}` and `{place}` are both {title}: one application in one stage has one place. Leave one out by `exclude:`, or give them names with more placeholders",
                     other.place()
@@ -140,15 +142,27 @@ impl Catalog {
     }
 
     /// None: the rule does not match. An error: it matches, and the result is invalid.
-    fn apply(&self, rule: &Rule, path: &str) -> Option<Result<Target, Invalid>> {
+    fn apply(&self, rule: &Rule, path: &str) -> Option<Result<Vec<Target>, Invalid>> {
         let found = rule.find(&self.stages, path)?;
-        Some(found.and_then(|found| target(rule, &found, path)))
+        Some(found.and_then(|found| {
+            let clusters = found.clusters().into_iter();
+            clusters
+                .map(|one| target(rule, &found, path, one))
+                .collect()
+        }))
     }
 }
 
 /// The target for an application in a stage: the rule with its placeholders replaced.
-fn target(rule: &Rule, found: &Match<'_>, path: &str) -> Result<Target, Invalid> {
-    let (stage, fill) = (found.stage, |text: &str| found.fill(text));
+fn target(
+    rule: &Rule,
+    found: &Match<'_>,
+    path: &str,
+    one: Option<&OneOf>,
+) -> Result<Target, Invalid> {
+    let stage = found.stage.in_cluster(one);
+    let fill = |text: &str| found.fill(text, one);
+    let fill_path = |path: &str| found.fill_path(path, one);
     let reconcile = stage.reconcile.filled(fill);
     reconcile.check()?;
     let destination = Destination {
@@ -161,7 +175,7 @@ fn target(rule: &Rule, found: &Match<'_>, path: &str) -> Result<Target, Invalid>
             destination.namespace
         )));
     }
-    let helm = rule.helm.filled(fill, |path| found.fill_path(path));
+    let helm = rule.helm.filled(fill, fill_path);
     for name in [&helm.release, &helm.namespace].into_iter().flatten() {
         // A release's name has at most 53 characters (helm's chartutil.ValidateReleaseName).
         if !is_label(name) || name.len() > 53 {
@@ -177,15 +191,13 @@ fn target(rule: &Rule, found: &Match<'_>, path: &str) -> Result<Target, Invalid>
             .iter()
             .map(image)
             .collect::<Result<_, Invalid>>()?,
-        chart: rule.chart.as_deref().map(|chart| found.fill_path(chart)),
+        chart: rule.chart.as_deref().map(fill_path),
         helm,
         declared: None,
         exclude: rule.exclude.clone(),
-        stage: Stage {
-            reconcile,
-            ..stage.clone()
-        },
+        stage: Stage { reconcile, ..stage },
         application: found.application.clone(),
+        one_of: one.cloned(),
         path: path.into(),
         destination,
         fields: rule.fields.clone(),

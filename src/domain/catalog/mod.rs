@@ -7,10 +7,10 @@
 //! Rooms: `raw` (the file as written), `validate` (from that to a [`Catalog`]),
 //! `gates` (what a stage asks of a pull request), `rule` (a pattern of paths, and
 //! the settings of the applications that it matches), `pattern` (how a path matches),
-//! `tree` (which directories can be applications), `helm` (how a chart is rendered),
+//! `tree` (which directories can be applications), `clusters` (of a stage that has several), `helm` (how a chart is rendered),
 //! `expand` (from a tree to [`Target`]s), `discover` (from the objects of others in a
 //! tree to [`Target`]s), `order` (the order of stages and
-//! dependencies), `draft` (a file for a repository that has none), `policy` (what a
+//! dependencies), `reconciler` (what applies a stage), `draft` (a file for a repository that has none), `policy` (what a
 //! change of the file makes of who approves).
 
 use std::time::Duration;
@@ -21,15 +21,15 @@ use super::build::Written;
 use super::calendar::Calendar;
 use super::health::HealthRule;
 use super::image::{self, ImageRef, NamedPlace};
-use super::manifest::{ResourceKey, is_label};
 use super::notification::Subscription;
 use super::ownership::FieldRules;
 use super::substitute::Transforms;
 use super::sync::DriftMode;
-use super::{ApplicationKey, Invalid, Name, RepoName, directories_of, wildcard};
+use super::{Invalid, Name, RepoName, TargetKey, directories_of, wildcard};
 use discover::Discover;
 use rule::Rule;
 
+mod clusters;
 mod discover;
 mod draft;
 mod expand;
@@ -41,10 +41,12 @@ mod pattern;
 mod placeholders;
 mod policy;
 mod raw;
+mod reconciler;
 mod rule;
 mod tree;
 mod validate;
 
+pub use clusters::{ClusterRule, Fleet, OneOf};
 pub use discover::Objects;
 pub use draft::{Contents, Draft, draft};
 pub use helm::HelmOptions;
@@ -52,6 +54,7 @@ pub use images::ImageRule;
 pub use pattern::is_manifest;
 pub use policy::{PolicyChange, policy_changes};
 pub use raw::schema;
+pub use reconciler::{Named, Reconciler};
 pub use tree::{KUSTOMIZATIONS, Tree};
 
 /// The file's path in the config repository.
@@ -74,6 +77,10 @@ pub struct Stage {
     pub name: Name,
     /// The cluster's name in the server's settings.
     pub cluster: String,
+    /// Which clusters it has, if not only that one.
+    pub rule: Option<ClusterRule>,
+    /// Those clusters; a target's stage has none of these, and its own cluster above.
+    pub clusters: Vec<OneOf>,
     /// The earlier stages: an image is proposed once each of them runs the same digest, healthy.
     pub after: Vec<Name>,
     pub merge: MergePolicy,
@@ -149,72 +156,6 @@ impl std::str::FromStr for Approver {
     }
 }
 
-/// What applies a stage's manifests.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Reconciler {
-    #[default]
-    Windlass,
-    /// An Argo CD `Application`.
-    ArgoCd(Named),
-    /// A Flux `Kustomization`.
-    Flux(Named),
-}
-
-/// The object of another reconciler. Its name may contain `{application}` and `{stage}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
-    pub namespace: String,
-    pub name: String,
-}
-
-impl Reconciler {
-    /// The object of another reconciler, and its API version; None: windlass applies the stage.
-    pub fn object(&self) -> Option<(ResourceKey, &'static str)> {
-        let (group, version, kind, named) = match self {
-            Self::ArgoCd(named) => ("argoproj.io", "v1alpha1", "Application", named),
-            Self::Flux(named) => ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", named),
-            Self::Windlass => return None,
-        };
-        let namespace = Some(named.namespace.clone());
-        Some((
-            ResourceKey {
-                group: group.into(),
-                kind: kind.into(),
-                namespace,
-                name: named.name.clone(),
-            },
-            version,
-        ))
-    }
-
-    /// An error if its object has no valid name.
-    fn check(&self) -> Result<(), Invalid> {
-        match self {
-            Self::ArgoCd(named) | Self::Flux(named)
-                if !(is_label(&named.namespace) && is_label(&named.name.replace('.', "-"))) =>
-            {
-                Err(invalid(format_args!(
-                    "`{}/{}` is not a valid namespace and name",
-                    named.namespace, named.name
-                )))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn filled(&self, fill: impl Fn(&str) -> String) -> Self {
-        let named = |named: &Named| Named {
-            namespace: fill(&named.namespace),
-            name: fill(&named.name),
-        };
-        match self {
-            Self::Windlass => Self::Windlass,
-            Self::ArgoCd(object) => Self::ArgoCd(named(object)),
-            Self::Flux(object) => Self::Flux(named(object)),
-        }
-    }
-}
-
 /// Whether windlass merges its own image pull requests without a review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -255,6 +196,8 @@ pub struct Destination {
 pub struct Target {
     pub application: Name,
     pub stage: Stage,
+    /// Where the stage has several clusters: which of them this is.
+    pub one_of: Option<OneOf>,
     /// The directory, without a slash at its end; or the file, if it is in one.
     pub path: String,
     pub destination: Destination,
@@ -319,7 +262,23 @@ pub fn is_own(place: &str, file: &str) -> bool {
 impl Target {
     /// Whether another target is the same application in the same stage, whatever its directory is.
     pub fn is_same(&self, other: &Self) -> bool {
-        (&self.application, &self.stage.name) == (&other.application, &other.stage.name)
+        let name = |target: &Self| {
+            let cluster = target.one_of.as_ref().map(|one| one.cluster.clone());
+            (
+                target.application.clone(),
+                target.stage.name.clone(),
+                cluster,
+            )
+        };
+        name(self) == name(other)
+    }
+
+    /// `shop/production`, or `shop/production/eu` where the stage has several clusters.
+    pub fn title(&self) -> String {
+        let names = [self.application.as_str(), self.stage.name.as_str()];
+        let cluster = self.one_of.iter().map(|one| one.cluster.as_str());
+        let names: Vec<_> = names.into_iter().chain(cluster).collect();
+        names.join("/")
     }
 
     /// Where it is written: its directory or file, or the file of the object that declares it.
@@ -343,11 +302,12 @@ impl Target {
         }
     }
 
-    pub fn key(&self, repo: &RepoName) -> ApplicationKey {
-        ApplicationKey {
+    pub fn key(&self, repo: &RepoName) -> TargetKey {
+        TargetKey {
             repo: repo.clone(),
             application: self.application.clone(),
             stage: self.stage.name.clone(),
+            cluster: self.one_of.as_ref().map(|one| one.cluster.clone()),
         }
     }
 

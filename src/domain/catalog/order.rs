@@ -51,23 +51,25 @@ impl Catalog {
 
 /// Checks that dependencies exist and have no cycle.
 pub(super) fn dependencies(targets: &[Target]) -> Result<(), Invalid> {
-    let find = |application: &Name, stage: &Name| {
-        targets
-            .iter()
-            .find(|t| t.application == *application && t.stage.name == *stage)
+    let find = |application: &Name, dependent: &Target| {
+        let cluster = |target: &Target| target.one_of.as_ref().map(|one| one.cluster.clone());
+        targets.iter().find(|target| {
+            target.application == *application
+                && target.stage.name == dependent.stage.name
+                && cluster(target) == cluster(dependent)
+        })
     };
     for target in targets {
-        let title = |target: &Target| format!("{}/{}", target.application, target.stage.name);
         let mut trail = vec![target];
         let mut next: Vec<(usize, &Target)> = vec![(0, target)];
         while let Some((depth, at)) = next.pop() {
             trail.truncate(depth);
             trail.push(at);
             for name in &at.depends_on {
-                let Some(needed) = find(name, &at.stage.name) else {
+                let Some(needed) = find(name, at) else {
                     return Err(invalid(format_args!(
                         "{} depends on `{name}`, which has no stage `{}`",
-                        title(at),
+                        at.title(),
                         at.stage.name
                     )));
                 };
@@ -75,7 +77,7 @@ pub(super) fn dependencies(targets: &[Target]) -> Result<(), Invalid> {
                     let names: Vec<_> = trail
                         .iter()
                         .chain([&needed])
-                        .map(|target| title(target))
+                        .map(|target| target.title())
                         .collect();
                     return Err(invalid(format_args!(
                         "applications depend on each other: {}",

@@ -9,6 +9,7 @@ use crate::domain::Invalid;
 
 pub(super) const APPLICATION: &str = "application";
 pub(super) const STAGE: &str = "stage";
+pub(super) const CLUSTER: &str = "cluster";
 
 /// Bounds on what a match tries: placeholders in one name, and those that stand for several names.
 const MOST_FREE: usize = 3;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::pattern::{APPLICATION, STAGE, names_in};
+use super::pattern::{APPLICATION, CLUSTER, STAGE, names_in};
 
 /// Replaces the braces of placeholders by other characters while the file is parsed. Otherwise YAML
 /// would end the flow mapping `{ source: acme/{application} }` at the first closing brace. The
 /// text's columns stay the same. The placeholders are those in the text's values of `path` and `under`.
 pub(super) fn guarded(text: &str) -> String {
-    let mut names = BTreeSet::from([APPLICATION, STAGE, "application..."]);
+    let mut names = BTreeSet::from([APPLICATION, CLUSTER, STAGE, "application..."]);
     for line in text.lines() {
         for key in ["path:", "under:"] {
             if let Some((_, path)) = line.split_once(key) {

@@ -8,7 +8,7 @@ use super::discover::RawDiscovers;
 use super::helm::RawHelm;
 use super::images::RawImage;
 use super::placeholders::{guarded, unguarded};
-use super::{FILE, MergePolicy, RollbackPolicy, invalid};
+use super::{ClusterRule, FILE, MergePolicy, RollbackPolicy, invalid};
 use crate::domain::notification::Moment;
 use crate::domain::ownership::FieldRule;
 use crate::domain::sync::DriftMode;
@@ -104,6 +104,10 @@ pub(super) struct RawStage {
     /// in.
     #[serde(default)]
     pub(super) cluster: Option<String>,
+    /// In the place of `cluster`: several clusters. Each application is then deployed to each of
+    /// them; `{cluster}` in its path and settings is the cluster's name.
+    #[serde(default)]
+    pub(super) clusters: Option<ClusterRule>,
     /// Stages above. An image is proposed here once each of them is healthy with the same digest.
     /// Where an application has no directory in such a stage, the stages before that one count
     /// instead; where it has none of those either, image events begin here.

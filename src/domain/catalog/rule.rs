@@ -6,9 +6,9 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::images::RawImage;
-use super::pattern::{APPLICATION, Found, Pattern, STAGE, fill, names_in};
+use super::pattern::{APPLICATION, CLUSTER, Found, Pattern, STAGE, fill, names_in};
 use super::tree::Tree;
-use super::{HelmOptions, Stage, invalid};
+use super::{HelmOptions, OneOf, Stage, invalid};
 use crate::domain::ownership::FieldRules;
 use crate::domain::sync::DriftMode;
 use crate::domain::{Invalid, Name, wildcard};
@@ -65,6 +65,14 @@ impl Rule {
             // The file has only one.
             (None, None) => stages.first(),
         }?;
+        // A directory for a cluster that the stage does not have is none of its applications.
+        let has = |name: &String| {
+            let mut clusters = stage.clusters.iter();
+            clusters.any(|one| one.cluster.as_str() == name)
+        };
+        if !stage.clusters.is_empty() && found.get(CLUSTER).is_some_and(|name| !has(name)) {
+            return None;
+        }
         let name = match &self.name {
             Some(name) => fill(name, &found),
             None => found.get(APPLICATION)?.clone(),
@@ -92,7 +100,7 @@ impl Rule {
     /// Refuses placeholders that the path does not have.
     pub(super) fn check_placeholders(&self) -> Result<(), Invalid> {
         let mut known = self.pattern.placeholders();
-        known.extend([APPLICATION, STAGE]);
+        known.extend([APPLICATION, CLUSTER, STAGE]);
         let images = self.images.iter();
         let images = images.flat_map(|(image, raw)| [image.as_str(), &raw.source]);
         let helm = self.helm.texts();
@@ -116,17 +124,31 @@ impl Rule {
 }
 
 impl Match<'_> {
+    /// The stage's clusters that the path is for: the one that it names, or else all of them. None:
+    /// the stage has only one.
+    pub(super) fn clusters(&self) -> Vec<Option<&OneOf>> {
+        let named = self.found.get(CLUSTER);
+        let mut all = self.stage.each_cluster();
+        all.retain(|one| {
+            one.is_none_or(|one| named.is_none_or(|name| one.cluster.as_str() == name))
+        });
+        all
+    }
+
     /// A text with its placeholders replaced; `{application}` is the application's name.
-    pub(super) fn fill(&self, text: &str) -> String {
+    pub(super) fn fill(&self, text: &str, one: Option<&OneOf>) -> String {
         let mut found = self.found.clone();
+        // Where the stage has one cluster, it may be a placeholder of the path's own.
+        let cluster = one.map_or(self.stage.cluster.as_str(), |one| one.cluster.as_str());
+        found.entry(CLUSTER.into()).or_insert(cluster.into());
         found.insert(APPLICATION.into(), self.application.to_string());
         found.insert(STAGE.into(), self.stage.name.to_string());
         fill(text, &found)
     }
 
     /// A path with its placeholders replaced; `{application}` is as the directory is written.
-    pub(super) fn fill_path(&self, text: &str) -> String {
-        self.fill(&fill(text, &self.found))
+    pub(super) fn fill_path(&self, text: &str, one: Option<&OneOf>) -> String {
+        self.fill(&fill(text, &self.found), one)
     }
 }
 

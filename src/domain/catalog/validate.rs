@@ -36,6 +36,13 @@ impl RawCatalog {
         let discover: Vec<_> = discover
             .map(|raw| raw.validate(&stages))
             .collect::<Result<_, _>>()?;
+        let several = stages.iter().find(|stage| stage.rule.is_some());
+        if let Some(stage) = several.filter(|_| !discover.is_empty()) {
+            return Err(invalid(format_args!(
+                "`discover` finds applications of one cluster a stage, and stage `{}` has `clusters`",
+                stage.name
+            )));
+        }
         if self.applications.is_none() && discover.is_empty() {
             return Err(invalid(
                 "it names no applications: add `applications:`, or `discover: flux`",
@@ -82,6 +89,14 @@ fn stages(raw: Ordered<RawStage>) -> Result<Vec<Stage>, Invalid> {
 impl RawStage {
     fn validate(self, name: Name) -> Result<Stage, Invalid> {
         let gates = self.gates.validate(&name)?;
+        if let Some(rule) = &self.clusters {
+            rule.check(&name)?;
+            if self.cluster.is_some() {
+                return Err(invalid(format_args!(
+                    "stage `{name}` has both `cluster` and `clusters`: keep one"
+                )));
+            }
+        }
         let window = match &self.rollback_window {
             Some(text) => duration("rollbackWindow", text)?,
             None => ROLLBACK_WINDOW,
@@ -90,6 +105,8 @@ impl RawStage {
             name,
             rollback: (self.rollback == RollbackPolicy::Auto).then_some(window),
             cluster: self.cluster.unwrap_or_else(|| "local".into()),
+            rule: self.clusters,
+            clusters: Vec::new(),
             after: self.after,
             merge: self.merge,
             approvals: gates.approvals,

@@ -5,7 +5,7 @@ use crate::domain::gate::{OverrideRefusal, Verdict};
 use crate::domain::history::HealthyRevision;
 use crate::domain::image::Candidate;
 use crate::domain::pull_request::{ApplicationSummary, FailedSync, Rollout};
-use crate::domain::{ApplicationKey, CommitSha, Name};
+use crate::domain::{CommitSha, Name, TargetKey};
 use jiff::Timestamp;
 
 /// Why a command is refused.
@@ -33,13 +33,13 @@ pub enum Answer {
     Verdict(Verdict),
     /// What the policy of these applications alone makes of the pull request.
     VerdictOf {
-        applications: Vec<ApplicationKey>,
+        applications: Vec<TargetKey>,
         verdict: Verdict,
     },
     /// The command names applications that the pull request does not touch; nothing was done.
     NotTouched {
         selectors: Vec<Selector>,
-        touched: Vec<ApplicationKey>,
+        touched: Vec<TargetKey>,
     },
     /// There is no verdict any more: the pull request is merged, or was closed.
     Merged,
@@ -55,7 +55,7 @@ pub enum Answer {
     },
     NothingToPreview,
     /// The state of each application; None: it was never reconciled.
-    Status(Vec<(ApplicationKey, Option<ApplicationSummary>)>),
+    Status(Vec<(TargetKey, Option<ApplicationSummary>)>),
     History(Vec<Past>),
     /// This head is merged once the gates allow it.
     Merges {
@@ -108,7 +108,7 @@ pub enum FreezeAnswer {
     },
     /// The author may not decide that for this application.
     NotDone {
-        application: ApplicationKey,
+        application: TargetKey,
         why: NotDone,
     },
     TimeIsOver {
@@ -130,7 +130,7 @@ pub enum OverrideAnswer {
 /// What an application was at.
 #[derive(Debug, Clone)]
 pub struct Past {
-    pub application: ApplicationKey,
+    pub application: TargetKey,
     /// Newest last.
     pub healthy: Vec<HealthyRevision>,
     pub failed: Vec<FailedSync>,
@@ -153,7 +153,7 @@ pub enum Sought {
 
 #[derive(Debug, Clone)]
 pub struct Row {
-    pub application: ApplicationKey,
+    pub application: TargetKey,
     pub outcome: Result<Done, NotDone>,
 }
 

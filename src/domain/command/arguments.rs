@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::domain::{ApplicationKey, Name, calendar, sync};
+use crate::domain::{Name, TargetKey, calendar, sync};
 
 /// What a command takes behind its word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,13 +257,13 @@ pub struct Arguments {
 
 impl Arguments {
     /// Whether the command is about the application.
-    pub fn select(&self, application: &ApplicationKey) -> bool {
+    pub fn select(&self, application: &TargetKey) -> bool {
         let mut selectors = self.selectors.iter();
         self.selectors.is_empty() || selectors.any(|selector| selector.matches(application))
     }
 
     /// The selectors that match none of the applications.
-    pub fn unmatched(&self, applications: &[ApplicationKey]) -> Vec<Selector> {
+    pub fn unmatched(&self, applications: &[TargetKey]) -> Vec<Selector> {
         let is_unmatched =
             |selector: &&Selector| !applications.iter().any(|it| selector.matches(it));
         self.selectors
@@ -274,43 +274,39 @@ impl Arguments {
     }
 }
 
-/// An application in one stage, or in all.
+/// An application in one stage, or in all; and in one of the stage's clusters, or in all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
     pub application: Name,
     pub stage: Option<Name>,
+    pub cluster: Option<Name>,
 }
 
 impl Selector {
-    /// Reads `APPLICATION` or `APPLICATION/STAGE`, perhaps between backticks.
+    /// Reads `APPLICATION`, `APPLICATION/STAGE` or `APPLICATION/STAGE/CLUSTER`, perhaps between
+    /// backticks.
     pub fn parse(word: &str) -> Option<Self> {
-        let word = word.trim_matches('`');
-        let (application, stage) = match word.split_once('/') {
-            Some((application, stage)) => (application, Some(stage.parse().ok()?)),
-            None => (word, None),
-        };
+        let mut names = word.trim_matches('`').splitn(3, '/').map(str::parse);
         Some(Self {
-            application: application.parse().ok()?,
-            stage,
+            application: names.next()?.ok()?,
+            stage: names.next().transpose().ok()?,
+            cluster: names.next().transpose().ok()?,
         })
     }
 
-    fn matches(&self, application: &ApplicationKey) -> bool {
+    fn matches(&self, application: &TargetKey) -> bool {
+        let stage = self.stage.as_ref();
         self.application == application.application
-            && self
-                .stage
-                .as_ref()
-                .is_none_or(|stage| *stage == application.stage)
+            && stage.is_none_or(|stage| *stage == application.stage)
+            && (self.cluster.is_none() || self.cluster == application.cluster)
     }
 }
 
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.application.as_str())?;
-        match &self.stage {
-            Some(stage) => write!(f, "/{}", stage.as_str()),
-            None => Ok(()),
-        }
+        let rest = self.stage.iter().chain(&self.cluster);
+        rest.into_iter().try_for_each(|name| write!(f, "/{name}"))
     }
 }
 
@@ -320,22 +316,31 @@ mod tests {
 
     #[test]
     fn a_selector_names_an_application_in_one_stage_or_in_all() {
-        let key = |application: &str, stage: &str| ApplicationKey {
+        let key = |application: &str, stage: &str, cluster: Option<&str>| TargetKey {
             repo: "acme/config".parse().unwrap(),
             application: application.parse().unwrap(),
             stage: stage.parse().unwrap(),
+            cluster: cluster.map(|cluster| cluster.parse().unwrap()),
         };
         let all = [
-            key("shop", "staging"),
-            key("shop", "production"),
-            key("api", "staging"),
+            key("shop", "staging", None),
+            key("shop", "live", Some("eu")),
+            key("shop", "live", Some("us")),
+            key("api", "staging", None),
         ];
-        let table: [(&[&str], &[bool], &[&str]); 5] = [
-            (&[], &[true, true, true], &[]),
-            (&["shop"], &[true, true, false], &[]),
-            (&["shop/staging", "`api`"], &[true, false, true], &[]),
-            (&["shop/test"], &[false, false, false], &["shop/test"]),
-            (&["staging", "api"], &[false, false, true], &["staging"]),
+        let (yes, no) = (true, false);
+        let table: [(&[&str], &[bool], &[&str]); 7] = [
+            (&[], &[yes, yes, yes, yes], &[]),
+            (&["shop"], &[yes, yes, yes, no], &[]),
+            (&["shop/staging", "`api`"], &[yes, no, no, yes], &[]),
+            (&["shop/live"], &[no, yes, yes, no], &[]),
+            (&["shop/live/us"], &[no, no, yes, no], &[]),
+            (
+                &["shop/staging/us"],
+                &[no, no, no, no],
+                &["shop/staging/us"],
+            ),
+            (&["staging", "api"], &[no, no, no, yes], &["staging"]),
         ];
         for (words, expected, unmatched) in table {
             let selectors = words.iter().map(|word| Selector::parse(word).unwrap());
@@ -352,7 +357,9 @@ mod tests {
                 .collect();
             assert_eq!(words, unmatched);
         }
-        for bad in ["", "/", "shop/", "/staging", "Shop", "a/b/c", "é", "shop."] {
+        for bad in [
+            "", "/", "shop/", "/staging", "Shop", "a/b/c/d", "é", "shop.",
+        ] {
             assert_eq!(Selector::parse(bad), None, "{bad:?}");
         }
     }

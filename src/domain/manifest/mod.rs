@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{APPLICATION_ANNOTATION, ApplicationKey, Invalid, OWNER_LABEL, yaml};
+use super::{APPLICATION_ANNOTATION, Invalid, OWNER_LABEL, TargetKey, yaml};
 
 mod images;
 mod names;
@@ -170,7 +170,7 @@ impl Manifest {
     }
 
     /// Adds the label and annotation of the owning application. `owner`: the label's value.
-    pub fn label(&mut self, key: &ApplicationKey, owner: &str) {
+    pub fn label(&mut self, key: &TargetKey, owner: &str) {
         let metadata = self.value["metadata"]
             .as_object_mut()
             .expect("parse_all checks that there is metadata");

@@ -3,7 +3,7 @@
 use super::candidates::{announcement_index, tag_of};
 use super::decision::{Decision, How, is_refused};
 use super::observed::{CandidateState, InBase};
-use crate::domain::ApplicationKey;
+use crate::domain::StageKey;
 use crate::domain::image::{Candidate, Digest, Tag};
 use crate::domain::pull_request::shortened;
 
@@ -64,7 +64,7 @@ impl CandidateState {
 }
 
 /// The commit message: the subject, and trailers with the source of each image.
-pub fn commit_message(key: &ApplicationKey, offers: &[Offer]) -> (String, String) {
+pub fn commit_message(key: &StageKey, offers: &[Offer]) -> (String, String) {
     let trailers: Vec<_> = offers
         .iter()
         .map(|Offer { candidate: c, .. }| {
@@ -79,7 +79,7 @@ pub fn commit_message(key: &ApplicationKey, offers: &[Offer]) -> (String, String
 
 /// The title of the pull request: application, stage, tag and the first twelve digits of the
 /// digest.
-pub fn title(key: &ApplicationKey, offers: &[Offer]) -> String {
+pub fn title(key: &StageKey, offers: &[Offer]) -> String {
     let image = |Offer {
                      candidate,
                      instead_of,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::ImageChange;
 use crate::domain::catalog::PolicyChange;
 use crate::domain::plan::{self, Plan};
-use crate::domain::{ApplicationKey, CommitSha, Name};
+use crate::domain::{CommitSha, Name, TargetKey};
 
 /// What a pull request would do to the live clusters.
 #[derive(Debug, Clone)]
@@ -41,10 +41,12 @@ pub enum Failure {
 /// The preview of one application in one stage.
 #[derive(Debug, Clone)]
 pub struct ApplicationPreview {
-    pub key: ApplicationKey,
+    pub key: TargetKey,
     /// The stages that its stage comes after.
     pub after: Vec<Name>,
     pub cluster: String,
+    /// How many waves of the stage's clusters are synced before this one.
+    pub wave: usize,
     /// Digests of the files that its rendering reads, in the base and with the pull request.
     pub inputs: (String, String),
     /// What the pull request changes: from a sync of the base to a sync of the head.

@@ -3,12 +3,12 @@
 use super::FailedSync;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::image::ImageRef;
-use crate::domain::{ApplicationKey, CommitSha, sync};
+use crate::domain::{CommitSha, TargetKey, sync};
 
 /// The rollout of a merged pull request in one application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollout {
-    pub key: ApplicationKey,
+    pub key: TargetKey,
     pub state: RolloutState,
     pub message: String,
     /// The commit is recorded as one that failed.

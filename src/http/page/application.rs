@@ -16,7 +16,7 @@ use crate::controller::Writer;
 use crate::domain::activity::Subject;
 use crate::domain::health::{Assessment, Health};
 use crate::domain::manifest::ResourceKey;
-use crate::domain::{ApplicationKey, PullRequestKey};
+use crate::domain::{PullRequestKey, TargetKey};
 use crate::view::page::{
     self, Candidate, Command, Kind, LiveObject, Page, Past, Pull, PullLink, pull_href,
 };
@@ -27,7 +27,8 @@ const MOST_OBJECTS: usize = 500;
 /// How long the page waits for what a watch has not listed yet.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-type Address = Path<(String, String)>;
+/// `shop/production`, or `shop/production/eu`.
+type Address = Path<String>;
 
 pub async fn page(
     State(server): State<Arc<Server>>,
@@ -43,11 +44,8 @@ pub async fn json(
     Ok(Json(read(ready(&server)?, address).await?))
 }
 
-async fn read(
-    ctx: &Arc<Writer>,
-    Path((application, stage)): Address,
-) -> Result<Page<page::Application>, Missing> {
-    let object = found(ctx, &application, &stage).await?;
+async fn read(ctx: &Arc<Writer>, Path(title): Address) -> Result<Page<page::Application>, Missing> {
+    let object = found(ctx, &title).await?;
     let spec = &object.spec;
     let key = object.key();
     let status = object.status.clone().unwrap_or_default();
@@ -97,12 +95,11 @@ async fn read(
     Ok(framed(ctx, Kind::Application, key.title(), body))
 }
 
-async fn found(ctx: &Writer, application: &str, stage: &str) -> Result<Application, Missing> {
+async fn found(ctx: &Writer, title: &str) -> Result<Application, Missing> {
     let all = ctx.store.applications().await?;
-    let mut all = all.into_iter().filter(|object| {
-        object.spec.application.as_str() == application && object.spec.stage.as_str() == stage
-    });
-    all.next().ok_or(Missing::Unknown(
+    let mut all = all.into_iter();
+    let found = all.find(|object| object.key().title() == title);
+    found.ok_or(Missing::Unknown(
         "there is no such application: the first page lists all",
     ))
 }
@@ -110,7 +107,7 @@ async fn found(ctx: &Writer, application: &str, stage: &str) -> Result<Applicati
 /// Every object that it owns, with its health as the watches have it; the worst first.
 async fn objects(
     ctx: &Writer,
-    key: &ApplicationKey,
+    key: &TargetKey,
     cluster: &str,
     inventory: &[InventoryEntry],
 ) -> Vec<LiveObject> {
@@ -177,8 +174,8 @@ fn history(url: Option<&str>, status: &ApplicationStatus) -> Vec<Past> {
 }
 
 /// What was announced for the stage, the newest first, and what became of it.
-async fn candidates(ctx: &Writer, key: &ApplicationKey) -> Vec<Candidate> {
-    let Ok(Some(object)) = ctx.store.promotion(key).await else {
+async fn candidates(ctx: &Writer, key: &TargetKey) -> Vec<Candidate> {
+    let Ok(Some(object)) = ctx.store.promotion(&key.of_stage()).await else {
         return Vec::new();
     };
     let status = object.status.clone().unwrap_or_default();
@@ -213,7 +210,7 @@ async fn candidates(ctx: &Writer, key: &ApplicationKey) -> Vec<Candidate> {
 }
 
 /// The open pull requests that change it.
-fn pulls(ctx: &Writer, key: &ApplicationKey) -> Vec<Pull> {
+fn pulls(ctx: &Writer, key: &TargetKey) -> Vec<Pull> {
     let open = ctx.cache.pulls.snapshots.open_pulls(&key.repo);
     let changes = |pull: &PullRequestKey| {
         let shown = ctx.cache.pulls.previews.get(pull);

@@ -34,16 +34,10 @@ const MOST_ACTIVITY: usize = 30;
 pub fn routes() -> Router<Arc<Server>> {
     Router::new()
         .route("/", get(overview::page))
-        .route(
-            "/applications/{application}/{stage}",
-            get(application::page),
-        )
+        .route("/applications/{*title}", get(application::page))
         .route("/pulls/{owner}/{name}/{number}", get(pull::page))
         .route("/api/overview", get(overview::json))
-        .route(
-            "/api/applications/{application}/{stage}",
-            get(application::json),
-        )
+        .route("/api/applications/{*title}", get(application::json))
         .route("/api/pulls/{owner}/{name}/{number}", get(pull::json))
         .route("/api/stream", get(stream::stream))
         .route("/page.css", get(style))

@@ -11,7 +11,7 @@ use super::{Missing, Server, activity, framed, html, pull, ready};
 use crate::cluster::store::Application;
 use crate::controller::{Base, Writer};
 use crate::domain::pull_request::ApplicationSummary;
-use crate::domain::{ApplicationKey, PullRequestKey};
+use crate::domain::{PullRequestKey, TargetKey};
 use crate::view::page::{self, Cell, Kind, Overview, Page, PullLink, Repository, Row, Trouble};
 
 pub async fn page(State(server): State<Arc<Server>>) -> Result<Html<String>, Missing> {
@@ -24,7 +24,7 @@ pub async fn json(State(server): State<Arc<Server>>) -> Result<Json<Page<Overvie
 
 /// What is known of one application in one stage.
 struct Known {
-    key: ApplicationKey,
+    key: TargetKey,
     summary: ApplicationSummary,
     since: Option<jiff::Timestamp>,
 }
@@ -106,13 +106,34 @@ fn stages(base: &Base, known: &[&Known]) -> Vec<String> {
     stages
 }
 
+/// The same, with a stage that has several clusters once for each of them.
+fn columns(base: &Base, known: &[&Known]) -> Vec<String> {
+    let stages = stages(base, known);
+    let configured = base.configured().into_iter();
+    let targets = configured.flat_map(|configured| &configured.targets);
+    let declared = targets.map(|target| target.key(&base.repo.name));
+    let keys: Vec<_> = declared
+        .chain(known.iter().map(|known| known.key.clone()))
+        .collect();
+    let mut columns: Vec<String> = Vec::new();
+    for stage in stages {
+        for key in keys.iter().filter(|key| key.stage.as_str() == stage) {
+            let place = key.place();
+            if !columns.contains(&place) {
+                columns.push(place);
+            }
+        }
+    }
+    columns
+}
+
 fn repository(ctx: &Writer, base: &Base, known: &[Known]) -> Repository {
     let name = &base.repo.name;
     let known: Vec<_> = known
         .iter()
         .filter(|known| known.key.repo == *name)
         .collect();
-    let stages = stages(base, &known);
+    let stages = columns(base, &known);
     let mut open = ctx.cache.pulls.snapshots.open_pulls(name);
     open.retain(|(_, snapshot)| snapshot.pull.base.branch == base.repo.default_branch);
     open.sort_by_key(|(key, _)| std::cmp::Reverse(key.number));
@@ -125,7 +146,7 @@ fn repository(ctx: &Writer, base: &Base, known: &[Known]) -> Repository {
         .flat_map(|configured| &configured.targets);
     let declared = targets.map(|target| target.key(name));
     for key in declared.chain(known.iter().map(|known| known.key.clone())) {
-        let Some(at) = stages.iter().position(|stage| *stage == key.stage.as_str()) else {
+        let Some(at) = stages.iter().position(|stage| *stage == key.place()) else {
             continue;
         };
         let row = rows.entry(key.application.to_string()).or_default();
@@ -156,8 +177,8 @@ fn repository(ctx: &Writer, base: &Base, known: &[Known]) -> Repository {
 fn pulls_of<'a>(
     ctx: &Writer,
     open: impl Iterator<Item = &'a PullRequestKey>,
-) -> HashMap<ApplicationKey, Vec<PullLink>> {
-    let mut found: HashMap<ApplicationKey, Vec<PullLink>> = HashMap::new();
+) -> HashMap<TargetKey, Vec<PullLink>> {
+    let mut found: HashMap<TargetKey, Vec<PullLink>> = HashMap::new();
     for key in open {
         let Some(shown) = ctx.cache.pulls.previews.get(key) else {
             continue;

@@ -21,7 +21,7 @@ use crate::domain::activity::{Activity, Subject, What};
 use crate::domain::gate::{Standing, Verdict};
 use crate::domain::image::ImageRef;
 use crate::domain::pull_request::ApplicationSummary;
-use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
+use crate::domain::{CommitSha, PullRequestKey, TargetKey};
 
 const TEMPLATES: [(&str, &str); 5] = [
     (
@@ -177,8 +177,8 @@ pub fn seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
-pub fn application_href(key: &ApplicationKey) -> String {
-    format!("/applications/{}/{}", key.application, key.stage)
+pub fn application_href(key: &TargetKey) -> String {
+    format!("/applications/{}", key.title())
 }
 
 pub fn pull_href(key: &PullRequestKey) -> String {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Entry, Pull, PullLink, application_href, commit_url, image};
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::pull_request::ApplicationSummary;
 use crate::view::terminal::unmarked;
 use crate::view::{Tone, standing};
@@ -64,7 +64,7 @@ pub struct Cell {
 
 impl Cell {
     pub fn new(
-        key: &ApplicationKey,
+        key: &TargetKey,
         summary: &ApplicationSummary,
         (repository, since): (Option<&str>, Option<Timestamp>),
         pulls: Vec<PullLink>,
@@ -73,7 +73,7 @@ impl Cell {
         let held = summary.held.as_ref().map(|held| format!("held by {held}"));
         let unproven = summary.unproven.clone();
         Self {
-            stage: key.stage.to_string(),
+            stage: key.place(),
             href: application_href(key),
             tone,
             word: word.into(),
@@ -90,7 +90,7 @@ impl Cell {
 
 impl Trouble {
     /// None: nobody has to act.
-    pub fn of(key: &ApplicationKey, summary: &ApplicationSummary) -> Option<Self> {
+    pub fn of(key: &TargetKey, summary: &ApplicationSummary) -> Option<Self> {
         let (tone, word) = standing(summary);
         matches!(tone, Tone::Bad | Tone::Wait).then(|| Self {
             title: key.title(),

@@ -12,6 +12,7 @@ use super::parts::{Part, Told, badge, problem};
 use super::title::{action_word, counts};
 use crate::domain::image::ImageRef;
 use crate::domain::plan::{self, Action, Confidence};
+use crate::domain::pull_request::ApplicationPreview;
 
 /// How much is told, from most to least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,7 +235,7 @@ fn application_view(
         .unwrap_or(Confidence::Server);
     ApplicationView {
         title: app.key.title(),
-        cluster: code(&app.cluster),
+        cluster: cluster(app),
         happens: happens.join(", "),
         confidence: if app.error.is_some() {
             "✗ not planned".into()
@@ -288,5 +289,13 @@ pub(super) fn change_view(
             facts.clone()
         },
         diff,
+    }
+}
+
+/// `` `us` ``, or `` `us`, wave 2 `` where other clusters are synced first.
+pub(super) fn cluster(app: &ApplicationPreview) -> String {
+    match app.wave {
+        0 => code(&app.cluster),
+        before => format!("{}, wave {}", code(&app.cluster), before + 1),
     }
 }

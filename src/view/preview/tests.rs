@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::markdown::{code, quoted};
 use super::super::sticky_of;
 use super::*;
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::catalog::PolicyChange;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::mask::Mask;
@@ -13,11 +13,12 @@ use crate::domain::plan::{Comparison, Confidence, Plan, Side};
 use crate::domain::pull_request::{ApplicationPreview, ImageChange};
 use crate::domain::seal::Seal;
 
-fn key() -> ApplicationKey {
-    ApplicationKey {
+fn key() -> TargetKey {
+    TargetKey {
         repo: "acme/config".parse().unwrap(),
         application: "shop".parse().unwrap(),
         stage: "staging".parse().unwrap(),
+        cluster: None,
     }
 }
 
@@ -59,6 +60,7 @@ fn of(comparisons: Vec<Comparison>) -> Preview {
             inputs: Default::default(),
             key: key(),
             cluster: "local".into(),
+            wave: 0,
             plan: Plan::new(&Mask::new(b"test"), comparisons),
             drift: Plan::default(),
             waiting: Plan::default(),

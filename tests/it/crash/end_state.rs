@@ -134,10 +134,11 @@ pub async fn end_state(world: &World) -> String {
     let owner = world.forge.state().by_full_name("acme/config").unwrap().id;
     let mut text = world.scrub(&out);
     for stage in ["staging", "production"] {
-        let key = windlass::judged_by::ApplicationKey {
+        let key = windlass::judged_by::TargetKey {
             repo: "acme/config".parse().unwrap(),
             application: "shop".parse().unwrap(),
             stage: stage.parse().unwrap(),
+            cluster: None,
         };
         text = text.replace(&key.owner_label(owner), "(owner)");
     }

@@ -14,10 +14,11 @@ async fn objects_carry_their_owner_and_the_manager_is_the_applications() {
     .await;
     let live = world.deployment("staging").await;
     let repository = world.forge.state().by_full_name("acme/config").unwrap().id;
-    let key = windlass::judged_by::ApplicationKey {
+    let key = windlass::judged_by::TargetKey {
         repo: "acme/config".parse().unwrap(),
         application: "shop".parse().unwrap(),
         stage: "staging".parse().unwrap(),
+        cluster: None,
     };
     assert_eq!(
         live["metadata"]["labels"]["windlass.dev/owner"],

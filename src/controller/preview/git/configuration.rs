@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::controller::{Configured, configuration, targets_in};
-use crate::domain::catalog::{Approver, FILE, PolicyChange, Target, policy_changes};
+use crate::domain::catalog::{Approver, FILE, Fleet, PolicyChange, Target, policy_changes};
 use crate::domain::codeowners;
 use crate::domain::{Invalid, RepoName};
 use crate::git::{Listing, Mirror, TreeId};
@@ -12,7 +12,7 @@ use crate::render::{Source, places_of};
 /// Messages about patterns of the base or the head that match no directory on either side.
 pub fn unmatched(
     mirror: &Mirror,
-    repo: &RepoName,
+    (repo, fleet): (&RepoName, &Fleet),
     base: &Source<'_>,
     catalog: &std::result::Result<Configured, Invalid>,
     merged: Option<TreeId>,
@@ -22,7 +22,7 @@ pub fn unmatched(
     };
     let head = Source::open(mirror, merged)?;
     let places = places_of([base, &head]);
-    let proposed = configuration(&head, repo)?;
+    let proposed = configuration(&head, repo, fleet)?;
     let catalogs = [Some(catalog), proposed.as_ref()]
         .into_iter()
         .flatten()

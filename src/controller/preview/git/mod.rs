@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::controller::resource_owners::RenderInputs;
 use crate::controller::{Configured, configuration, drafted};
-use crate::domain::catalog::{FILE, PolicyChange, Target};
+use crate::domain::catalog::{FILE, Fleet, PolicyChange, Target};
 use crate::domain::codeowners::{self, CodeOwners};
 use crate::domain::pull_request::Failure;
 use crate::domain::{CommitSha, Invalid, Name, RepoName};
@@ -64,7 +64,7 @@ pub struct GitDiff {
 /// base's.
 pub fn git_diff(
     mirror: &Mirror,
-    repo: &RepoName,
+    (repo, fleet): (&RepoName, &Fleet),
     catalog: Option<&std::result::Result<Configured, Invalid>>,
     base: &CommitSha,
     head: &CommitSha,
@@ -74,7 +74,7 @@ pub fn git_diff(
         Some(Err(Invalid(why))) => {
             let failure = Failure::Configuration(format!("on the base branch: {why}"));
             // The pull request may repair it.
-            return repaired(mirror, repo, head, failure);
+            return repaired(mirror, (repo, fleet), head, failure);
         }
         None => return Ok(GitDiff::default()),
     };
@@ -86,7 +86,7 @@ pub fn git_diff(
         Source::open(mirror, mirror.tree(base)?)?,
         Source::open(mirror, tree)?,
     );
-    let mut proposed = configuration(&after, repo)?;
+    let mut proposed = configuration(&after, repo, fleet)?;
     if proposed.is_none() && configured.is_drafted {
         proposed = drafted(&after, repo)?.map(Ok);
     }
@@ -101,12 +101,12 @@ pub fn git_diff(
 /// The difference if the base's configuration is invalid: the pull request may repair it.
 fn repaired(
     mirror: &Mirror,
-    repo: &RepoName,
+    (repo, fleet): (&RepoName, &Fleet),
     head: &CommitSha,
     failure: Failure,
 ) -> anyhow::Result<GitDiff> {
     let source = Source::open(mirror, mirror.tree(head)?)?;
-    let Some(Ok(configured)) = configuration(&source, repo)? else {
+    let Some(Ok(configured)) = configuration(&source, repo, fleet)? else {
         return Ok(GitDiff::failed(failure));
     };
     let mut diff = GitDiff::default();

@@ -4,10 +4,10 @@ use super::Invocation;
 use super::request::Decision;
 use crate::cluster::store::{self, ApplicationStatus};
 use crate::controller::Result;
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::command::{Answer, Done, Sought};
 
-pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Result<Answer> {
+pub async fn run(invocation: &Invocation<'_>, applications: Vec<TargetKey>) -> Result<Answer> {
     // Who contributed is known of this pull request: another one's approvers are others.
     let own = format!("#{} ", invocation.key.number);
     let waiting = |status: ApplicationStatus| {

@@ -5,10 +5,10 @@ use super::request::Decision;
 use crate::cluster::store::{self, ApplicationStatus};
 use crate::controller::{Result, configuration};
 use crate::domain::command::{Answer, Done, Sought};
-use crate::domain::{ApplicationKey, CommitSha};
+use crate::domain::{CommitSha, TargetKey};
 use crate::render::Source;
 
-pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Result<Answer> {
+pub async fn run(invocation: &Invocation<'_>, applications: Vec<TargetKey>) -> Result<Answer> {
     let waiting = |status: ApplicationStatus| {
         let confirm = status.confirm?;
         Some(Decision {
@@ -24,7 +24,7 @@ pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>)
 
 /// Applications that the configuration no longer has because of this pull request: it removed their
 /// directory, or it changed the configuration.
-pub async fn retired_by(invocation: &Invocation<'_>) -> Result<Vec<ApplicationKey>> {
+pub async fn retired_by(invocation: &Invocation<'_>) -> Result<Vec<TargetKey>> {
     let Invocation {
         ctx,
         key,
@@ -39,30 +39,22 @@ pub async fn retired_by(invocation: &Invocation<'_>) -> Result<Vec<ApplicationKe
         return Ok(Vec::new());
     };
     let mut retired = Vec::new();
-    for object in ctx
-        .store
-        .applications()
-        .await?
-        .into_iter()
-        .filter(|object| object.spec.repository == key.repo)
-    {
-        let application = ApplicationKey {
-            repo: key.repo.clone(),
-            application: object.spec.application,
-            stage: object.spec.stage,
-        };
+    let known = ctx.store.applications().await?;
+    let known = known.iter().map(|object| object.key());
+    for application in known.filter(|known| known.repo == key.repo) {
         if observation.base.target(&application).is_none() {
             retired.push(application);
         }
     }
     let (at, repo) = (commit.clone(), key.repo.clone());
+    let fleet = ctx.environment.fleet.clone();
     ctx.mirror(&key.repo, move |mirror| {
         let Some(parent) = mirror.parent(&at)? else {
             return Ok(Vec::new());
         };
-        let declared = |commit: &CommitSha| -> anyhow::Result<Vec<ApplicationKey>> {
+        let declared = |commit: &CommitSha| -> anyhow::Result<Vec<TargetKey>> {
             let source = Source::open(mirror, mirror.tree(commit)?)?;
-            let Some(Ok(configured)) = configuration(&source, &repo)? else {
+            let Some(Ok(configured)) = configuration(&source, &repo, &fleet)? else {
                 return Ok(Vec::new());
             };
             let targets = configured.targets.iter();

@@ -10,7 +10,7 @@ use crate::controller::{Event, Result};
 use crate::domain::catalog::Target;
 use crate::domain::command::{self, Answer, FreezeAnswer};
 use crate::domain::hold::bounded;
-use crate::domain::{ApplicationKey, Name};
+use crate::domain::{Name, TargetKey};
 
 pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
     let (arguments, comment) = (invocation.arguments, invocation.comment);
@@ -85,7 +85,7 @@ async fn stage(invocation: &Invocation<'_>) -> Result<std::result::Result<Name, 
     let targets = configured.map(|configured| configured.targets.as_slice());
     let targets = targets.unwrap_or_default().iter().filter(of_stage);
     let keys = targets.map(|target| target.key(&invocation.key.repo));
-    let applications: Vec<ApplicationKey> = keys.collect();
+    let applications: Vec<TargetKey> = keys.collect();
     for application in applications {
         let request = Request {
             application: &application,

@@ -2,10 +2,10 @@
 
 use super::Invocation;
 use crate::controller::Result;
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::command::{Answer, Past};
 
-pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Result<Answer> {
+pub async fn run(invocation: &Invocation<'_>, applications: Vec<TargetKey>) -> Result<Answer> {
     let mut pasts = Vec::new();
     for application in applications {
         let object = invocation.ctx.store.application(&application).await?;

@@ -6,9 +6,9 @@ use crate::cluster::store;
 use crate::controller::Result;
 use crate::domain::command::{Done, NotDone};
 use crate::domain::hold::Hold;
-use crate::domain::{ApplicationKey, sync};
+use crate::domain::{TargetKey, sync};
 
-pub async fn run(invocation: &Invocation<'_>, application: &ApplicationKey) -> Result<Outcome> {
+pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result<Outcome> {
     let (arguments, comment) = (invocation.arguments, invocation.comment);
     let now = invocation.ctx.now();
     let time = arguments.time.as_deref().and_then(sync::duration);

@@ -35,7 +35,7 @@ use crate::controller::{Error, Event, Result, Writer};
 use crate::domain::activity::What;
 use crate::domain::command::{Answer, Arguments, Command, NotTaken, Power, Row, Sought};
 use crate::domain::pull_request::{CommandComment, Source};
-use crate::domain::{ApplicationKey, PullRequestKey};
+use crate::domain::{PullRequestKey, TargetKey};
 use crate::{github, view};
 
 /// A command to carry out: on which pull request, and from which comment.
@@ -114,7 +114,11 @@ async fn reply(
 
 impl Invocation<'_> {
     /// Carries a command out in each application.
-    async fn each(&self, applications: Vec<ApplicationKey>) -> Result<Answer> {
+    async fn each(&self, applications: Vec<TargetKey>) -> Result<Answer> {
+        let applications = match self.command {
+            Command::Promote | Command::Reject | Command::Rollback => self.leads(applications),
+            _ => applications,
+        };
         let mut rows = Vec::new();
         for application in applications {
             let outcome = match self.command {
@@ -140,6 +144,17 @@ impl Invocation<'_> {
             rows,
             none: Sought::Application,
         })
+    }
+
+    /// One target for each stage, in the place of one for each of its clusters.
+    fn leads(&self, applications: Vec<TargetKey>) -> Vec<TargetKey> {
+        let lead = |key: TargetKey| {
+            let lead = self.observation.base.lead(&key.of_stage());
+            lead.map_or(key, |lead| lead.key(&self.key.repo))
+        };
+        let mut leads: Vec<_> = applications.into_iter().map(lead).collect();
+        leads.dedup();
+        leads
     }
 
     /// The answer to what only an open pull request has.
@@ -220,7 +235,7 @@ impl Invocation<'_> {
 
     /// The applications that the command is about; Err: it names others. Half of a command is never
     /// carried out.
-    async fn selected(&self) -> Result<std::result::Result<Vec<ApplicationKey>, Answer>> {
+    async fn selected(&self) -> Result<std::result::Result<Vec<TargetKey>, Answer>> {
         let touched = self.observation.changes.touched.iter();
         let mut touched: Vec<_> = touched.map(|target| target.key(&self.key.repo)).collect();
         if self.command == Command::ConfirmPrune {

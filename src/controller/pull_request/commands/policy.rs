@@ -10,7 +10,7 @@ use super::{Invocation, Observation};
 use crate::cluster::store::Application;
 use crate::controller::preview::Changes;
 use crate::controller::{Result, application, authority};
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::approvals::{Case, Contributors};
 use crate::domain::catalog::{Stage, Target};
 use crate::domain::command::{NotDone, Permission};
@@ -48,7 +48,7 @@ impl Invocation<'_> {
     /// stage.
     fn target_of(
         &self,
-        application: &ApplicationKey,
+        application: &TargetKey,
         stage: &Stage,
         known: Option<&Application>,
     ) -> Option<Target> {
@@ -159,7 +159,7 @@ impl Invocation<'_> {
 
 /// The policy of an application's stage. If the base no longer has the stage, its strictest stage
 /// counts.
-fn stage_of(observation: &Observation, application: &ApplicationKey) -> Option<Stage> {
+fn stage_of(observation: &Observation, application: &TargetKey) -> Option<Stage> {
     if let Some(target) = observation.base.target(application) {
         return Some(target.stage.clone());
     }

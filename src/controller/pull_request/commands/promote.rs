@@ -5,10 +5,10 @@ use super::request::{Needs, Outcome, Request};
 use crate::cluster::store;
 use crate::controller::promotion::{announced, decisions};
 use crate::controller::{Event, Result};
-use crate::domain::ApplicationKey;
 use crate::domain::command::{Answer, Done, NotDone};
 use crate::domain::image::{self, Candidate};
 use crate::domain::promotion::{Decision, How, SkippedStage};
+use crate::domain::{StageKey, TargetKey};
 
 /// Carries it out in the applications of the pull request that go to the stage.
 pub async fn to_stage(invocation: &Invocation<'_>) -> Result<Answer> {
@@ -18,11 +18,14 @@ pub async fn to_stage(invocation: &Invocation<'_>) -> Result<Answer> {
     };
     let touched = observation.changes.touched.iter();
     let mut keys: Vec<_> = touched
-        .map(|target| ApplicationKey {
-            stage: stage.clone(),
-            ..target.key(&invocation.key.repo)
+        .filter_map(|target| {
+            let key = StageKey {
+                stage: stage.clone(),
+                ..target.key(&invocation.key.repo).of_stage()
+            };
+            let lead = observation.base.lead(&key)?;
+            Some(lead.key(&key.repo))
         })
-        .filter(|key| observation.base.target(key).is_some())
         .collect();
     keys.sort();
     keys.dedup();
@@ -32,11 +35,12 @@ pub async fn to_stage(invocation: &Invocation<'_>) -> Result<Answer> {
     }
 }
 
-pub async fn run(invocation: &Invocation<'_>, application: &ApplicationKey) -> Result<Outcome> {
+pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result<Outcome> {
     let (ctx, arguments) = (invocation.ctx, invocation.arguments);
     let named = arguments.subject.as_deref().unwrap_or_default();
     let base = &invocation.observation.base;
-    let known = announced(ctx, base, application).await?;
+    let stage = application.of_stage();
+    let known = announced(ctx, base, &stage).await?;
     let is_named = |known: &&Candidate| image::names(named, Some(&known.tag), Some(&known.digest));
     let Some(candidate) = known.iter().rev().find(is_named).cloned() else {
         return Ok(Err(NotDone::NotAnnounced(named.into())));
@@ -56,24 +60,24 @@ pub async fn run(invocation: &Invocation<'_>, application: &ApplicationKey) -> R
     }
     // Written before the command counts as carried out: after an interruption it is done again.
     if !invocation.is_handled(application).await? {
-        propose(invocation, application, &candidate).await?;
+        propose(invocation, &stage, &candidate).await?;
     }
     let outcome = invocation
         .carried(&request, Done::Proposes(candidate))
         .await?;
-    ctx.emit(&Event::Candidate(application.clone()));
+    ctx.emit(&Event::Candidate(stage));
     Ok(outcome)
 }
 
 /// Makes an image the newest one of a stage, whatever became of it there before.
 async fn propose(
     invocation: &Invocation<'_>,
-    application: &ApplicationKey,
+    stage: &StageKey,
     candidate: &Candidate,
 ) -> Result<()> {
     let store = invocation.ctx.to_store();
     let candidates = std::slice::from_ref(candidate);
-    let object = store.propose(application, candidates).await?;
+    let object = store.propose(stage, candidates).await?;
     let mut status = object.status.clone().unwrap_or_default();
     status.decided = decisions(&object);
     status

@@ -4,14 +4,19 @@ use super::Invocation;
 use super::request::{Needs, Outcome, Request};
 use crate::controller::promotion::decisions;
 use crate::controller::{Event, Result};
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::command::{Done, NotDone};
 use crate::domain::image::{self, Candidate};
 use crate::domain::promotion::{Decision, How, record};
 
-pub async fn run(invocation: &Invocation<'_>, application: &ApplicationKey) -> Result<Outcome> {
+pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result<Outcome> {
     let named = invocation.arguments.subject.as_deref().unwrap_or_default();
-    let Some(object) = invocation.ctx.store.promotion(application).await? else {
+    let Some(object) = invocation
+        .ctx
+        .store
+        .promotion(&application.of_stage())
+        .await?
+    else {
         return Ok(Err(NotDone::NotAnnounced(named.into())));
     };
     let is_named = |known: &&Candidate| image::names(named, Some(&known.tag), Some(&known.digest));
@@ -37,6 +42,8 @@ pub async fn run(invocation: &Invocation<'_>, application: &ApplicationKey) -> R
         needs: Needs::Writer,
     };
     let outcome = invocation.request(&request).await?;
-    invocation.ctx.emit(&Event::Candidate(application.clone()));
+    invocation
+        .ctx
+        .emit(&Event::Candidate(application.of_stage()));
     Ok(outcome.map(|_| Done::Rejects(rejected)))
 }

@@ -5,12 +5,12 @@ use kube::ResourceExt as _;
 use super::Invocation;
 use crate::cluster::store::{self, ApplicationStatus};
 use crate::controller::{Event, Result};
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::command::{Answer, Done, NotDone, Row, Sought};
 
 /// A request to an application.
 pub struct Request<'a> {
-    pub application: &'a ApplicationKey,
+    pub application: &'a TargetKey,
     /// What exactly is requested: people who give the command with another subject do not count.
     pub subject: &'a str,
     /// Annotations and their values; None: it is removed.
@@ -49,7 +49,7 @@ impl Invocation<'_> {
     /// command. `none`: what is said if nothing waits.
     pub async fn decide(
         &self,
-        applications: Vec<ApplicationKey>,
+        applications: Vec<TargetKey>,
         none: Sought,
         waiting: impl Fn(ApplicationStatus) -> Option<Decision>,
     ) -> Result<Answer> {
@@ -82,7 +82,7 @@ impl Invocation<'_> {
     }
 
     /// Whether the application has carried the command out before.
-    pub async fn is_handled(&self, application: &ApplicationKey) -> Result<bool> {
+    pub async fn is_handled(&self, application: &TargetKey) -> Result<bool> {
         let object = self.ctx.store.application(application).await?;
         Ok(handled(object.as_ref()).contains(&self.id().as_str()))
     }

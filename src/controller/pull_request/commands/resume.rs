@@ -4,10 +4,10 @@ use super::Invocation;
 use super::request::{Needs, Outcome, Request, annotated};
 use crate::cluster::store;
 use crate::controller::Result;
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::command::{Done, NotDone};
 
-pub async fn run(invocation: &Invocation<'_>, application: &ApplicationKey) -> Result<Outcome> {
+pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result<Outcome> {
     let object = invocation.ctx.store.application(application).await?;
     let is_held = !annotated(object.as_ref(), store::HOLD).is_empty();
     let mut annotations = vec![(store::HOLD, None)];
@@ -28,8 +28,8 @@ pub async fn run(invocation: &Invocation<'_>, application: &ApplicationKey) -> R
 }
 
 /// Whether a rollback is under way that cannot be made any more: nothing else would end it.
-async fn cannot_roll_back(invocation: &Invocation<'_>, key: &ApplicationKey) -> Result<bool> {
-    let promotion = invocation.ctx.store.promotion(key).await?;
+async fn cannot_roll_back(invocation: &Invocation<'_>, key: &TargetKey) -> Result<bool> {
+    let promotion = invocation.ctx.store.promotion(&key.of_stage()).await?;
     let status = promotion.and_then(|object| object.status);
     let state = status.and_then(|status| status.state);
     Ok(state.as_deref() == Some("Failed"))

@@ -3,15 +3,15 @@
 use super::Invocation;
 use super::request::{Needs, Outcome, Request};
 use crate::cluster::store;
-use crate::controller::promotion::restored;
+use crate::controller::promotion::{places, restored};
 use crate::controller::{Event, Result};
 use crate::domain::command::{Done, NotDone};
 use crate::domain::history::{HealthyRevision, last_good};
 use crate::domain::rollback::Rollback;
-use crate::domain::{ApplicationKey, CommitSha, Invalid, image};
+use crate::domain::{CommitSha, Invalid, TargetKey, image};
 use crate::git::Mirror;
 
-pub async fn run(invocation: &Invocation<'_>, application: &ApplicationKey) -> Result<Outcome> {
+pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result<Outcome> {
     let (ctx, author) = (invocation.ctx, &invocation.comment.author);
     let Some(object) = ctx.store.application(application).await? else {
         return Ok(Err(NotDone::NoObject));
@@ -63,23 +63,25 @@ pub async fn run(invocation: &Invocation<'_>, application: &ApplicationKey) -> R
             },
         )
         .await?;
-    ctx.emit(&Event::Candidate(application.clone()));
+    ctx.emit(&Event::Candidate(application.of_stage()));
     Ok(outcome)
 }
 
 /// Whether the files of a commit can be put among the present ones.
 async fn possible(
     invocation: &Invocation<'_>,
-    application: &ApplicationKey,
+    application: &TargetKey,
     to: &CommitSha,
 ) -> Result<std::result::Result<(), Invalid>> {
     let base = &invocation.observation.base;
-    let Some(target) = base.target(application) else {
+    let targets = base.targets_of(&application.of_stage());
+    let targets: Vec<_> = targets.into_iter().cloned().collect();
+    if targets.is_empty() {
         let why = format!("{} is not in Git any more", application.title());
         return Ok(Err(Invalid(why)));
-    };
-    let (place, commit, to) = (target.render_source(), base.commit.clone(), to.clone());
-    let job = move |mirror: &Mirror| restored(mirror, mirror.tree(&commit)?, &place, &to);
+    }
+    let (places, commit, to) = (places(&targets), base.commit.clone(), to.clone());
+    let job = move |mirror: &Mirror| restored(mirror, mirror.tree(&commit)?, &places, &to);
     let edits = invocation.ctx.mirror(&application.repo, job).await?;
     Ok(edits.map(drop))
 }

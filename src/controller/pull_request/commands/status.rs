@@ -2,10 +2,10 @@
 
 use super::Invocation;
 use crate::controller::Result;
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::command::Answer;
 
-pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Result<Answer> {
+pub async fn run(invocation: &Invocation<'_>, applications: Vec<TargetKey>) -> Result<Answer> {
     let store = &invocation.ctx.store;
     let mut rows = Vec::new();
     for application in applications {

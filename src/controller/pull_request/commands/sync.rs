@@ -4,10 +4,10 @@ use super::Invocation;
 use super::request::{Needs, Outcome, Request};
 use crate::cluster::store;
 use crate::controller::Result;
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::command::Done;
 
-pub async fn run(invocation: &Invocation<'_>, application: &ApplicationKey) -> Result<Outcome> {
+pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result<Outcome> {
     let (to, wanted) = (
         &invocation.observation.base.commit,
         invocation.comment.source.to_string(),

@@ -8,12 +8,12 @@ use super::request::{Needs, Request};
 use crate::cluster::store;
 use crate::controller::pull_request::invalidate_previews;
 use crate::controller::{Result, application};
-use crate::domain::ApplicationKey;
+use crate::domain::TargetKey;
 use crate::domain::command::{Answer, Done, Row, Sought};
 use crate::domain::ownership::FieldRule;
 use crate::domain::plan::Plan;
 
-pub async fn run(invocation: &Invocation<'_>, applications: &[ApplicationKey]) -> Result<Answer> {
+pub async fn run(invocation: &Invocation<'_>, applications: &[TargetKey]) -> Result<Answer> {
     let (mut rows, mut changed) = (Vec::new(), BTreeSet::new());
     let previews = invocation.observation.shown_preview.iter();
     for app in previews.flat_map(|shown_preview| &shown_preview.preview.applications) {

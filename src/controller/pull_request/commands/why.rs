@@ -3,9 +3,9 @@
 use super::Invocation;
 use crate::domain::command::Answer;
 use crate::domain::gate;
-use crate::domain::{ApplicationKey, gate::Facts};
+use crate::domain::{TargetKey, gate::Facts};
 
-pub fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Answer {
+pub fn run(invocation: &Invocation<'_>, applications: Vec<TargetKey>) -> Answer {
     let observation = invocation.observation;
     let is_limited = !invocation.arguments.selectors.is_empty();
     match (&observation.observed.verdict, &observation.gate_facts) {
@@ -25,9 +25,9 @@ pub fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> An
 }
 
 /// The facts without what other applications, and files of none, ask for.
-fn about(facts: &Facts, applications: &[ApplicationKey]) -> Facts {
+fn about(facts: &Facts, applications: &[TargetKey]) -> Facts {
     let mut facts = facts.clone();
-    let titles: Vec<_> = applications.iter().map(ApplicationKey::title).collect();
+    let titles: Vec<_> = applications.iter().map(TargetKey::title).collect();
     facts.stages.retain(|stage| titles.contains(&stage.title));
     facts.holds.retain(|(title, _)| titles.contains(title));
     facts.touches_unmanaged = None;

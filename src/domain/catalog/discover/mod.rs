@@ -210,6 +210,7 @@ impl Discover {
                 reconcile,
                 ..stage.clone()
             },
+            one_of: None,
             path,
             destination: Destination {
                 cluster: stage.cluster.clone(),

@@ -2,7 +2,7 @@
 
 use super::decision::MOST_DECIDED;
 use super::*;
-use crate::domain::ApplicationKey;
+use crate::domain::StageKey;
 use crate::domain::image::Digest;
 
 mod steps;
@@ -366,7 +366,7 @@ fn what_was_decided_on_is_not_offered_and_a_step_back_is_called_one() {
         Some("")
     );
     assert_eq!(reason(state('a', InBase::Same, &['a'], None), &[]), None);
-    let key = ApplicationKey {
+    let key = StageKey {
         repo: "acme/config".parse().unwrap(),
         application: "shop".parse().unwrap(),
         stage: "staging".parse().unwrap(),

@@ -1,0 +1,280 @@
+//! The clusters of a stage that has several: by name or by label, in waves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Catalog, Stage, invalid};
+use crate::domain::{Invalid, Name, wildcard};
+
+/// The clusters of the server's settings by name, each with its labels.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fleet(pub BTreeMap<String, BTreeMap<String, String>>);
+
+/// One cluster of a stage that has several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneOf {
+    pub cluster: Name,
+    /// It is synced once the clusters of the waves before are healthy; from 0.
+    pub wave: usize,
+}
+
+/// Which clusters a stage has.
+#[derive(Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterRule {
+    /// Their names in the server's settings.
+    #[serde(default)]
+    names: Vec<Name>,
+    /// In the place of names: every cluster of the server's settings that has these labels
+    /// (`--cluster-label`).
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    /// Their order: names, or patterns with `*`. What a wave brings is synced once the clusters of
+    /// the waves before are healthy with it. By default all at once; clusters that no wave names
+    /// come last.
+    #[serde(default)]
+    waves: Vec<String>,
+}
+
+impl ClusterRule {
+    /// Checks what can be told without the server's settings. `stage`: whose clusters they are.
+    pub(super) fn check(&self, stage: &Name) -> Result<(), Invalid> {
+        if self.names.is_empty() == self.labels.is_empty() {
+            return Err(invalid(format_args!(
+                "stage `{stage}`: `clusters` needs `names` or `labels`, one of the two"
+            )));
+        }
+        let unique: BTreeSet<_> = self.names.iter().collect();
+        if unique.len() != self.names.len() {
+            return Err(invalid(format_args!(
+                "stage `{stage}`: `clusters` names one cluster twice"
+            )));
+        }
+        let matches = |wave: &String| self.names.iter().any(|name| wildcard(wave, name.as_str()));
+        match self.waves.iter().find(|wave| !matches(wave)) {
+            Some(wave) if !self.names.is_empty() => Err(invalid(format_args!(
+                "stage `{stage}`: the wave `{wave}` matches none of its clusters"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The clusters, in the order of their waves.
+    fn resolve(&self, stage: &Name, fleet: &Fleet) -> Result<Vec<OneOf>, Invalid> {
+        let mut names = self.names.clone();
+        let has = |labels: &BTreeMap<String, String>| {
+            let mut wanted = self.labels.iter();
+            wanted.all(|(key, value)| labels.get(key) == Some(value))
+        };
+        let labelled = fleet.0.iter().filter(|(_, labels)| has(labels));
+        for (name, _) in labelled.filter(|_| !self.labels.is_empty()) {
+            let name = name.parse().map_err(|Invalid(why)| {
+                invalid(format_args!("stage `{stage}`: a cluster of the server's settings cannot be one of several: {why}"))
+            })?;
+            names.push(name);
+        }
+        if names.is_empty() {
+            let labels = self
+                .labels
+                .iter()
+                .map(|(key, value)| format!("{key}: {value}"));
+            return Err(invalid(format_args!(
+                "stage `{stage}`: no cluster of the server's settings has the labels `{}` (--cluster-label)",
+                labels.collect::<Vec<_>>().join(", ")
+            )));
+        }
+        let wave = |name: &Name| {
+            let mut waves = self.waves.iter();
+            let found = waves.position(|pattern| wildcard(pattern, name.as_str()));
+            found.unwrap_or(self.waves.len())
+        };
+        let one_of = |cluster: Name| OneOf {
+            wave: wave(&cluster),
+            cluster,
+        };
+        let mut all: Vec<_> = names.into_iter().map(one_of).collect();
+        all.sort_by(|a, b| (a.wave, &a.cluster).cmp(&(b.wave, &b.cluster)));
+        Ok(all)
+    }
+}
+
+impl Catalog {
+    /// The same file for a server with these clusters.
+    pub fn on(mut self, fleet: &Fleet) -> Result<Self, Invalid> {
+        for stage in &mut self.stages {
+            if let Some(rule) = &stage.rule {
+                stage.clusters = rule.resolve(&stage.name, fleet)?;
+            }
+        }
+        Ok(self)
+    }
+}
+
+impl Stage {
+    /// The stage as one of its clusters has it. None: its only one.
+    pub(super) fn in_cluster(&self, one: Option<&OneOf>) -> Self {
+        let cluster = one.map_or_else(|| self.cluster.clone(), |one| one.cluster.to_string());
+        Self {
+            cluster,
+            clusters: Vec::new(),
+            rule: None,
+            ..self.clone()
+        }
+    }
+
+    /// Each of its clusters; None: it has only one.
+    pub(super) fn each_cluster(&self) -> Vec<Option<&OneOf>> {
+        match self.rule {
+            Some(_) => self.clusters.iter().map(Some).collect(),
+            None => vec![None],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::catalog::Tree;
+
+    const FLEET: &[(&str, &[(&str, &str)])] = &[
+        ("local", &[]),
+        ("us", &[("env", "live")]),
+        ("eu-1", &[("env", "live"), ("region", "eu")]),
+        ("eu-2", &[("env", "live"), ("region", "eu")]),
+    ];
+
+    /// The targets of a file with one stage `live` of these clusters: title, cluster, wave, path and
+    /// namespace of each. Or the error.
+    fn found(clusters: &str, rules: &str, files: &[&str]) -> Vec<String> {
+        let labels = |labels: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let labels = labels.iter();
+            labels
+                .map(|(key, value)| ((*key).into(), (*value).into()))
+                .collect()
+        };
+        let fleet = FLEET
+            .iter()
+            .map(|(name, all)| ((*name).into(), labels(all)));
+        let text = format!("version: 1\nstages: {{ live: {clusters} }}\napplications:\n{rules}");
+        let catalog = Catalog::parse(&text).and_then(|catalog| catalog.on(&Fleet(fleet.collect())));
+        let tree = Tree::new(files.iter().copied());
+        let targets = match catalog.and_then(|catalog| catalog.expand(&tree)) {
+            Ok(targets) => targets,
+            Err(Invalid(why)) => return vec![why],
+        };
+        let line = |target: &crate::domain::catalog::Target| {
+            let (on, wave) = (
+                &target.destination,
+                target.one_of.as_ref().map(|one| one.wave),
+            );
+            let wave = wave.map_or("-".into(), |wave| wave.to_string());
+            format!(
+                "{} on {} {wave}: {} {}",
+                target.title(),
+                on.cluster,
+                target.path,
+                on.namespace
+            )
+        };
+        targets.iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_stage_with_several_clusters_has_a_target_for_each() {
+        let shared =
+            "  - { path: 'apps/{application}/{stage}', namespace: '{application}-{cluster}' }";
+        let own = "  - { path: 'clusters/{cluster}/{application}', namespace: '{application}' }";
+        let files = ["apps/shop/live/a.yaml"];
+        let table: [(&str, &str, &[&str], &[&str]); 6] = [
+            (
+                "{ clusters: { names: [us, eu-1] } }",
+                shared,
+                &files,
+                &[
+                    "shop/live/eu-1 on eu-1 0: apps/shop/live shop-eu-1",
+                    "shop/live/us on us 0: apps/shop/live shop-us",
+                ],
+            ),
+            (
+                "{ clusters: { labels: { env: live }, waves: [us, 'eu-*'] } }",
+                shared,
+                &files,
+                &[
+                    "shop/live/us on us 0: apps/shop/live shop-us",
+                    "shop/live/eu-1 on eu-1 1: apps/shop/live shop-eu-1",
+                    "shop/live/eu-2 on eu-2 1: apps/shop/live shop-eu-2",
+                ],
+            ),
+            (
+                "{ clusters: { labels: { env: live }, waves: [eu-2] } }",
+                own,
+                &[
+                    "clusters/eu-2/shop/a.yaml",
+                    "clusters/us/shop/a.yaml",
+                    "clusters/local/shop/a.yaml",
+                ],
+                &[
+                    "shop/live/eu-2 on eu-2 0: clusters/eu-2/shop shop",
+                    "shop/live/us on us 1: clusters/us/shop shop",
+                ],
+            ),
+            (
+                "{ clusters: { labels: { env: live, region: us } } }",
+                shared,
+                &files,
+                &[
+                    "windlass.yaml: stage `live`: no cluster of the server's settings has the labels `env: live, region: us` (--cluster-label)",
+                ],
+            ),
+            // With one cluster it is a placeholder like any other, or the cluster's name.
+            (
+                "{ cluster: eu-1 }",
+                own,
+                &["clusters/home/shop/a.yaml"],
+                &["shop/live on eu-1 -: clusters/home/shop shop"],
+            ),
+            (
+                "{ cluster: eu-1 }",
+                shared,
+                &files,
+                &["shop/live on eu-1 -: apps/shop/live shop-eu-1"],
+            ),
+        ];
+        for (clusters, rules, files, expected) in table {
+            assert_eq!(found(clusters, rules, files), expected, "{clusters}");
+        }
+    }
+
+    #[test]
+    fn what_clusters_cannot_be_is_said() {
+        let rules = "  - { path: 'apps/{application}', namespace: x }";
+        let table = [
+            (
+                "{ clusters: {} }",
+                "`clusters` needs `names` or `labels`, one of the two",
+            ),
+            (
+                "{ clusters: { names: [us], labels: { env: live } } }",
+                "`clusters` needs `names` or `labels`, one of the two",
+            ),
+            (
+                "{ clusters: { names: [us, us] } }",
+                "`clusters` names one cluster twice",
+            ),
+            (
+                "{ clusters: { names: [us], waves: [eu] } }",
+                "the wave `eu` matches none of its clusters",
+            ),
+            (
+                "{ cluster: us, clusters: { names: [us] } }",
+                "has both `cluster` and `clusters`: keep one",
+            ),
+        ];
+        for (clusters, expected) in table {
+            let said = found(clusters, rules, &[]).join("");
+            assert!(said.contains(expected), "{clusters}: {said}");
+        }
+    }
+}
