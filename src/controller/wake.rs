@@ -108,16 +108,15 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
             let mut keys = configured(base);
             keys.extend(applications.iter().cloned().map(Key::Application));
             keys.extend(promotions.iter().cloned().map(Key::Promotion));
-            let pulls = pulls.iter().map(|number| pull(&base.repo.name, *number));
-            keys.extend(pulls);
+            keys.extend(pulls.iter().map(|number| pull(&base.repo.name, *number)));
             keys
         }
         Event::Candidate(key) | Event::Promotion(key) => vec![Key::Promotion(key.clone())],
         Event::Request(key) => vec![Key::Application(key.clone())],
         Event::Holds(repo) | Event::Freezes(repo) => world.open_pulls(repo),
         Event::Object { owner } => {
-            let key = (world.owner)(owner);
-            key.map(Key::Application).into_iter().collect()
+            let key = (world.owner)(owner).into_iter();
+            key.map(Key::Application).collect()
         }
         Event::Application(key) => {
             // Somebody may have held it, or ended a hold.

@@ -139,6 +139,31 @@ fn the_chart_is_the_base() {
 }
 
 #[test]
+fn clusters_and_their_labels_are_settings() {
+    let chart = of_chart(&[
+        "clusters.eu.secretName=cluster-eu",
+        "clusters.eu.labels.env=live",
+        "clusters.us.file=/etc/us/kubeconfig",
+        "clusters.us.labels.env=live",
+        "clusters.us.labels.wave=late",
+    ]);
+    let container = &chart["Deployment windlass"]["spec"]["template"]["spec"]["containers"][0];
+    let value = |name: &str| {
+        let mut all = container["env"].as_array().unwrap().iter();
+        let found = all.find(|one| one["name"] == name).unwrap();
+        found["value"].as_str().unwrap().to_string()
+    };
+    assert_eq!(
+        value("WINDLASS_CLUSTERS"),
+        "eu=/etc/windlass-clusters/eu,us=/etc/us/kubeconfig"
+    );
+    assert_eq!(
+        value("WINDLASS_CLUSTER_LABELS"),
+        "eu:env=live,us:env=live,us:wave=late"
+    );
+}
+
+#[test]
 fn settings_that_there_are_not_are_refused() {
     let linted = text(helm(&["lint", "--strict", "chart"]));
     assert!(linted.contains("0 chart(s) failed"), "{linted}");

@@ -55,6 +55,17 @@ true
 {{- join "," $all -}}
 {{- end }}
 
+{{/* NAME:KEY=VALUE for each label of a cluster, with commas. */}}
+{{- define "windlass.clusterLabels" -}}
+{{- $all := list -}}
+{{- range $name, $cluster := .Values.clusters -}}
+{{- range $key, $value := $cluster.labels -}}
+{{- $all = append $all (printf "%s:%s=%s" $name $key $value) -}}
+{{- end -}}
+{{- end -}}
+{{- join "," $all -}}
+{{- end }}
+
 {{/* A name of files/rbac.yaml, as it is in this installation: windlass, or windlass-SOMETHING. */}}
 {{- define "windlass.renamed" -}}
 {{- $name := include "windlass.name" .context -}}

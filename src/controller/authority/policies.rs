@@ -33,7 +33,7 @@ pub async fn policies(
         let (stage, owned) = (&target.stage, owned(target, changes));
         let names = |named: &[Approver]| named.iter().map(Approver::to_string).collect();
         policies.push(StagePolicy {
-            title: target.key(&key.repo).title(),
+            title: target.key(&key.repo).of_stage().title(),
             stage: stage.name.to_string(),
             auto: stage.merge == MergePolicy::Auto && stage.approvals == 0,
             approvals: stage.approvals,

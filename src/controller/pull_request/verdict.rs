@@ -290,7 +290,9 @@ async fn holds(ctx: &Reader, repo: &RepoName, changes: &Changes) -> Result<Vec<(
         let key = target.key(repo);
         let object = ctx.store.application(&key).await?;
         let hold = object.and_then(|object| object.hold(ctx.now()));
-        holds.extend(hold.map(|hold| (key.title(), hold)));
+        // Who holds a stage holds it in all of its clusters.
+        let hold = hold.map(|hold| (key.of_stage().title(), hold));
+        holds.extend(hold.filter(|hold| !holds.contains(hold)));
     }
     Ok(holds)
 }

@@ -181,17 +181,28 @@ mod tests {
         targets.iter().map(line).collect()
     }
 
+    const SHARED: &str =
+        "  - { path: 'apps/{application}/{stage}', namespace: '{application}-{cluster}' }";
+    const OWN: &str =
+        "  - { path: 'clusters/{cluster}/{application}', namespace: '{application}' }";
+    const FILES: [&str; 1] = ["apps/shop/live/a.yaml"];
+
+    /// Clusters of the stage, rules, files, and what is found.
+    type Row<'a> = (&'a str, &'a str, &'a [&'a str], &'a [&'a str]);
+
+    fn check(table: &[Row<'_>]) {
+        for (clusters, rules, files, expected) in table {
+            assert_eq!(found(clusters, rules, files), *expected, "{clusters}");
+        }
+    }
+
     #[test]
     fn a_stage_with_several_clusters_has_a_target_for_each() {
-        let shared =
-            "  - { path: 'apps/{application}/{stage}', namespace: '{application}-{cluster}' }";
-        let own = "  - { path: 'clusters/{cluster}/{application}', namespace: '{application}' }";
-        let files = ["apps/shop/live/a.yaml"];
-        let table: [(&str, &str, &[&str], &[&str]); 6] = [
+        let table: [Row<'_>; 4] = [
             (
                 "{ clusters: { names: [us, eu-1] } }",
-                shared,
-                &files,
+                SHARED,
+                &FILES,
                 &[
                     "shop/live/eu-1 on eu-1 0: apps/shop/live shop-eu-1",
                     "shop/live/us on us 0: apps/shop/live shop-us",
@@ -199,8 +210,8 @@ mod tests {
             ),
             (
                 "{ clusters: { labels: { env: live }, waves: [us, 'eu-*'] } }",
-                shared,
-                &files,
+                SHARED,
+                &FILES,
                 &[
                     "shop/live/us on us 0: apps/shop/live shop-us",
                     "shop/live/eu-1 on eu-1 1: apps/shop/live shop-eu-1",
@@ -209,7 +220,7 @@ mod tests {
             ),
             (
                 "{ clusters: { labels: { env: live }, waves: [eu-2] } }",
-                own,
+                OWN,
                 &[
                     "clusters/eu-2/shop/a.yaml",
                     "clusters/us/shop/a.yaml",
@@ -222,29 +233,32 @@ mod tests {
             ),
             (
                 "{ clusters: { labels: { env: live, region: us } } }",
-                shared,
-                &files,
+                SHARED,
+                &FILES,
                 &[
                     "windlass.yaml: stage `live`: no cluster of the server's settings has the labels `env: live, region: us` (--cluster-label)",
                 ],
             ),
-            // With one cluster it is a placeholder like any other, or the cluster's name.
+        ];
+        check(&table);
+    }
+
+    #[test]
+    fn where_a_stage_has_one_cluster_its_name_is_a_placeholder_like_any_other() {
+        check(&[
             (
                 "{ cluster: eu-1 }",
-                own,
+                OWN,
                 &["clusters/home/shop/a.yaml"],
                 &["shop/live on eu-1 -: clusters/home/shop shop"],
             ),
             (
                 "{ cluster: eu-1 }",
-                shared,
-                &files,
+                SHARED,
+                &FILES,
                 &["shop/live on eu-1 -: apps/shop/live shop-eu-1"],
             ),
-        ];
-        for (clusters, rules, files, expected) in table {
-            assert_eq!(found(clusters, rules, files), expected, "{clusters}");
-        }
+        ]);
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub fn run(invocation: &Invocation<'_>, applications: Vec<TargetKey>) -> Answer 
 /// The facts without what other applications, and files of none, ask for.
 fn about(facts: &Facts, applications: &[TargetKey]) -> Facts {
     let mut facts = facts.clone();
-    let titles: Vec<_> = applications.iter().map(TargetKey::title).collect();
+    let titles = applications.iter().map(|key| key.of_stage().title());
+    let titles: Vec<_> = titles.collect();
     facts.stages.retain(|stage| titles.contains(&stage.title));
     facts.holds.retain(|(title, _)| titles.contains(title));
     facts.touches_unmanaged = None;
