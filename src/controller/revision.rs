@@ -39,6 +39,8 @@ pub struct CurrentInputs {
     pub hash: String,
     /// The newest commit that changed it.
     pub revision: CommitSha,
+    /// How many commits changed it since the one that was synced last.
+    pub behind: u32,
 }
 
 pub async fn change(
@@ -54,9 +56,15 @@ pub async fn change(
     }
     let (tip, place) = (base.commit.clone(), target.render_source());
     let previous = status.revision.clone().zip(status.inputs.clone());
-    let (inputs, revision) = ctx
+    let synced = status.synced_revision.clone();
+    let (inputs, revision, behind) = ctx
         .mirror(&key.repo, move |mirror| {
-            change_of(mirror, &tip, &place, previous)
+            let (inputs, revision) = change_of(mirror, &tip, &place, previous)?;
+            let behind = match synced.filter(|synced| *synced != revision) {
+                Some(synced) => behind(mirror, &tip, &place, &synced)?,
+                None => 0,
+            };
+            Ok((inputs, revision, behind))
         })
         .await?;
     let change = Arc::new(CurrentInputs {
@@ -64,6 +72,7 @@ pub async fn change(
         hash: hash_of(&inputs),
         inputs,
         revision,
+        behind,
     });
     locked(&ctx.cache.repositories.changes).insert(key.clone(), change.clone());
     // If a later commit reverted a commit, no other event updates that commit's rollout.
@@ -98,6 +107,30 @@ pub fn change_of(
         at = parent;
     }
     Ok((inputs, at))
+}
+
+/// How many commits of the base, merges counted once, changed the inputs since one that was synced;
+/// at most [`HISTORY`] commits are searched.
+fn behind(
+    mirror: &Mirror,
+    tip: &CommitSha,
+    place: &RenderSource,
+    synced: &CommitSha,
+) -> anyhow::Result<u32> {
+    let (mut at, mut count) = (tip.clone(), 0);
+    let mut hash = hash_of(&inputs_at(mirror, &at, place)?);
+    for _ in 0..HISTORY {
+        if at == *synced {
+            break;
+        }
+        let Some(parent) = mirror.parent(&at)? else {
+            break;
+        };
+        let before = hash_of(&inputs_at(mirror, &parent, place)?);
+        count += u32::from(before != hash);
+        (at, hash) = (parent, before);
+    }
+    Ok(count)
 }
 
 /// The inputs of an application at a base.

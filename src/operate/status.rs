@@ -164,7 +164,8 @@ fn as_json(object: &Application) -> Value {
         "cluster": spec.cluster, "namespace": spec.namespace,
         "state": state, "tone": tone, "sync": status.sync, "health": status.health,
         "reason": status.reason, "message": status.message, "commit": status.revision,
-        "syncedCommit": status.synced_revision, "images": images, "held": status.held,
+        "syncedCommit": status.synced_revision, "behind": status.behind,
+        "images": images, "held": status.held,
         "since": status.changed_at(),
     })
 }

@@ -35,7 +35,7 @@ pub fn status_table(rows: &[StatusRow], now: Timestamp) -> String {
         let images: Vec<_> = summary.images.iter().map(image).collect();
         cells.push([
             row.application.clone(),
-            format!("{:?}", summary.sync),
+            synced(summary),
             format!("{:?}", summary.health),
             summary
                 .revision
@@ -59,6 +59,15 @@ pub fn status_table(rows: &[StatusRow], now: Timestamp) -> String {
         .zip(below)
         .map(|(line, below)| line + &below)
         .collect()
+}
+
+/// `Synced`, or `OutOfSync, 2 behind`.
+pub(super) fn synced(summary: &ApplicationSummary) -> String {
+    let behind = match summary.behind {
+        0 => String::new(),
+        commits => format!(", {commits} behind"),
+    };
+    format!("{:?}{behind}", summary.sync)
 }
 
 /// The commits that came to their end in an application, the newest first.

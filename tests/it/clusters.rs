@@ -164,13 +164,18 @@ async fn a_stage_goes_to_its_clusters_in_waves_and_one_that_dies_holds_up_no_oth
     says(&world, "eu", "paused").await;
     world.approve("mia", number);
     let merge = world.merged(number).await;
-    says(&world, "us", "waits for shop/production/eu").await;
+    let waiting = says(&world, "us", "waits for shop/production/eu").await;
+    assert_eq!(waiting["status"]["behind"], 1);
+    let shown = world.windlass(&["status", "shop/production/us"]);
+    has(&shown, &["shop/production/us", "OutOfSync, 1 behind"]);
     assert_eq!(
         (tag(&world, &eu), tag(&world, &us)),
         ("1.0.0".into(), "1.0.0".into())
     );
     world.windlass(&["resume", "shop/production/eu"]);
     world.sync_status(&merge, "success").await;
+    let done = world.application("shop.production.us").await;
+    assert!(done["status"]["behind"].is_null(), "{done}");
     assert_eq!(
         (tag(&world, &eu), tag(&world, &us)),
         ("1.1.0".into(), "1.1.0".into())

@@ -86,6 +86,9 @@ pub struct ApplicationStatus {
     /// The newest revision that was synced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synced_revision: Option<CommitSha>,
+    /// How many commits changed the application since that one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub behind: u32,
     /// Earlier revisions that were passed over or replaced by that one, newest last; the last few.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub superseded: Vec<CommitSha>,
@@ -202,6 +205,10 @@ impl Application {
     }
 }
 
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl Application {
     /// Which application of which repository in which stage it is.
     pub fn key(&self) -> TargetKey {
@@ -236,6 +243,7 @@ impl ApplicationStatus {
             images: self.images.clone(),
             failures: self.failures.clone(),
             held: self.held.clone(),
+            behind: self.behind,
             healthy: self
                 .history
                 .iter()
@@ -278,6 +286,7 @@ impl Default for ApplicationStatus {
             observed_generation: None,
             revision: None,
             synced_revision: None,
+            behind: 0,
             superseded: Vec::new(),
             inputs: None,
             sync: SyncState::Unknown,

@@ -79,8 +79,10 @@ pub async fn observe(
         None => false,
     };
     let mut status = with_external(status, &name, found, has_revision);
+    status.behind = change.behind;
     if status.sync == SyncState::Synced {
         status.synced_revision = Some(change.revision.clone());
+        status.behind = 0;
     }
     if status.is_ready() {
         super::status::remember(&mut status, change, ctx.now());

@@ -102,6 +102,7 @@ pub fn next(
                 .filter(|_| *health == Health::Degraded && !finished);
             note_failure(&mut status.failures, revision, failed);
             status.synced_revision = Some(revision.clone());
+            status.behind = 0;
         }
         Step::Wait { .. } | Step::Apply | Step::Report(_) | Step::Propose(_) => {}
     }
@@ -158,6 +159,7 @@ fn observed(
     };
     ApplicationStatus {
         revision: Some(observation.revision().clone()),
+        behind: observation.declared.change.behind,
         superseded,
         inputs: Some(inputs.clone()),
         images: observation.desired.images.clone(),

@@ -98,6 +98,8 @@ pub struct ApplicationSummary {
     pub failures: Vec<FailedSync>,
     /// Who holds the stage and why.
     pub held: Option<String>,
+    /// How many commits changed it since the one that was synced last.
+    pub behind: u32,
     /// Revisions that were synced and healthy.
     pub healthy: Vec<CommitSha>,
 }
@@ -124,6 +126,7 @@ impl Default for ApplicationSummary {
             images: Vec::new(),
             failures: Vec::new(),
             held: None,
+            behind: 0,
             healthy: Vec::new(),
         }
     }

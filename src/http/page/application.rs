@@ -74,6 +74,7 @@ async fn read(ctx: &Arc<Writer>, Path(title): Address) -> Result<Page<page::Appl
             .synced_revision
             .as_ref()
             .map(|at| at.short().to_string()),
+        behind: status.behind,
         held: status.held.clone(),
         paused_until: status
             .pause

@@ -27,6 +27,8 @@ pub struct Application {
     pub commit: Option<String>,
     pub commit_url: Option<String>,
     pub synced_commit: Option<String>,
+    /// How many commits changed it since that one.
+    pub behind: u32,
     pub held: Option<String>,
     pub paused_until: Option<Timestamp>,
     pub images: Vec<String>,

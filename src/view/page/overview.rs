@@ -81,7 +81,7 @@ impl Cell {
             commit: summary.revision.as_ref().map(|at| at.short().to_string()),
             commit_url: commit_url(repository, summary.revision.as_ref()),
             since,
-            behind: None,
+            behind: Some(summary.behind).filter(|behind| *behind > 0),
             notes: held.into_iter().chain(unproven).collect(),
             pulls,
         }
