@@ -143,7 +143,7 @@ impl Inner {
         let claims = jsonwebtoken::decode::<ResourceOwners>(token, &key, &validation)
             .map_err(|_| refuse("A JSON web token could not be decoded"))?
             .claims;
-        let now = Timestamp::now().as_second();
+        let now = state.now().as_second();
         let issuer = claims
             .iss
             .as_str()

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Inner;
 use super::git::{commit_tree, git, landed, merge_tree, rebase, web_flow};
-use super::state::{MergeMethod, Merged, Pull, Repository, State, now};
+use super::state::{MergeMethod, Merged, Pull, Repository, State};
 
 /// How somebody wants a pull request merged.
 pub(super) struct Wish<'a> {
@@ -112,7 +112,7 @@ impl Inner {
         by: &str,
     ) {
         let mut state = self.state();
-        let at = now();
+        let at = state.now();
         if let Some(pull) = state
             .repository_mut(repository)
             .and_then(|repo| repo.pulls.iter_mut().find(|pull| pull.number == number))

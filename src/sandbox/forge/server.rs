@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State as Extract};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
+use jiff::Timestamp;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -26,9 +27,10 @@ pub(super) async fn serve(Extract(inner): Extract<Arc<Inner>>, request: Request)
         headers: parts.headers,
         body,
     };
+    let at = inner.state().now();
     let outcome = tokio::task::spawn_blocking(move || inner.dispatch(&call)).await;
     match outcome {
-        Ok(Some(reply)) => put_on_wire(reply),
+        Ok(Some(reply)) => put_on_wire(reply, at),
         // A cut connection: the body fails before it has begun.
         Ok(None) => Response::new(Body::from_stream(futures::stream::once(async {
             Err::<Bytes, _>(std::io::Error::other("cut"))
@@ -37,9 +39,10 @@ pub(super) async fn serve(Extract(inner): Extract<Arc<Inner>>, request: Request)
     }
 }
 
-fn put_on_wire(reply: Reply) -> Response {
+fn put_on_wire(reply: Reply, at: Timestamp) -> Response {
     let mut builder = Response::builder()
         .status(reply.status)
+        .header("date", at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
         .header("x-github-request-id", "0000:0000:0000");
     for (name, value) in reply.headers {
         builder = builder.header(name, value);

@@ -1,5 +1,6 @@
 //! GitHub as it is: its rules, its limits, reads that lag, names that change.
 
+mod clocks;
 mod enterprise;
 mod installations;
 mod lag;

@@ -10,7 +10,7 @@ use super::query::{linked, paginate};
 use super::{Answer, Asked, body, not_found};
 use crate::sandbox::forge::auth::Access;
 use crate::sandbox::forge::git::resolve;
-use crate::sandbox::forge::state::{CheckRun, Kind, State, now, whole};
+use crate::sandbox::forge::state::{CheckRun, Kind, State, whole};
 use crate::sandbox::forge::{Inner, Reply};
 
 #[derive(Deserialize)]
@@ -144,6 +144,7 @@ impl Asked<'_> {
             return Err(Reply::error(422, format!("No commit found for SHA: {sha}")));
         }
         let mut state = self.inner.state();
+        let at = state.now();
         if state.unseen.lacks(self.repo, &sha) {
             return Err(Reply::error(422, format!("No commit found for SHA: {sha}")));
         }
@@ -167,14 +168,14 @@ impl Asked<'_> {
             conclusion: None,
             external_id: String::new(),
             details_url: None,
-            started_at: now(),
+            started_at: at,
             completed_at: None,
             title: None,
             summary: None,
             text: None,
             annotations: vec![],
         };
-        fill(&mut check, request)?;
+        fill(&mut check, request, at)?;
         let Some(repo) = state.repository_mut(self.repo) else {
             return Err(Reply::error(404, "Not Found"));
         };
@@ -190,6 +191,7 @@ impl Asked<'_> {
         self.allow("checks", Access::Write)?;
         let request: CheckRequest = body(self.call)?;
         let mut state = self.inner.state();
+        let at = state.now();
         let before = self.stale_check(&state, id);
         let Some(repo) = state.repository_mut(self.repo) else {
             return Err(Reply::error(404, "Not Found"));
@@ -204,7 +206,7 @@ impl Asked<'_> {
         if let Some(name) = &request.name {
             check.name = name.clone();
         }
-        fill(check, request)?;
+        fill(check, request, at)?;
         let id = check.id;
         state.written(Kind::Check, id, before);
         self.answer_check(&mut state, id, 200, "completed")
@@ -293,7 +295,7 @@ fn bounded(request: &CheckRequest) -> Result<(), Reply> {
     Ok(())
 }
 
-fn fill(check: &mut CheckRun, request: CheckRequest) -> Result<(), Reply> {
+fn fill(check: &mut CheckRun, request: CheckRequest, at: Timestamp) -> Result<(), Reply> {
     bounded(&request)?;
     if let Some(status) = request.status {
         if !["queued", "in_progress", "completed"].contains(&status.as_str()) {
@@ -323,7 +325,7 @@ fn fill(check: &mut CheckRun, request: CheckRequest) -> Result<(), Reply> {
         }
         check.conclusion = Some(conclusion);
         check.status = "completed".into();
-        check.completed_at = Some(request.completed_at.map_or_else(now, whole));
+        check.completed_at = Some(request.completed_at.map_or(at, whole));
     }
     if let Some(output) = request.output {
         for text in [Some(&output.summary), output.text.as_ref()]

@@ -7,7 +7,7 @@ use super::{Answer, Asked, body, invalid, not_found};
 use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
 use crate::sandbox::forge::json::{REACTIONS, Shapes, merge};
-use crate::sandbox::forge::state::{Comment, Kind, Reaction, Repository, Role, State, now};
+use crate::sandbox::forge::state::{Comment, Kind, Reaction, Repository, Role, State};
 use crate::sandbox::forge::webhooks::find;
 
 #[derive(Deserialize)]
@@ -28,9 +28,10 @@ impl Asked<'_> {
         let request: CommentRequest = body(self.call)?;
         too_long(&request.body)?;
         let mut state = self.inner.state();
+        let at = state.now();
         let id = state.new_id();
         find(&state, self.repo, number).ok_or_else(not_found)?;
-        let (by_app, at) = (self.by_app(), now());
+        let (by_app, at) = (self.by_app(), at);
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         if repo
             .comments
@@ -66,6 +67,7 @@ impl Asked<'_> {
         let request: CommentRequest = body(self.call)?;
         too_long(&request.body)?;
         let mut state = self.inner.state();
+        let at = state.now();
         let stale = self.stale_comment(&state, id);
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         let role = repo.role(&self.login);
@@ -78,7 +80,7 @@ impl Asked<'_> {
             return Err(Reply::error(403, "Must have admin rights to Repository."));
         }
         let before = std::mem::replace(&mut comment.body, request.body);
-        comment.updated_at = now();
+        comment.updated_at = at;
         let id = comment.id;
         state.written(Kind::Comment, id, stale);
         self.answer_comment(
@@ -178,6 +180,7 @@ impl Asked<'_> {
             ));
         }
         let mut state = self.inner.state();
+        let at = state.now();
         let new_id = state.new_id();
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         let comment = find(repo).ok_or_else(not_found)?;
@@ -191,7 +194,7 @@ impl Asked<'_> {
                     id: new_id,
                     user: self.login.clone(),
                     content: request.content,
-                    created_at: now(),
+                    created_at: at,
                 });
                 (201, comment.reactions.len() - 1)
             }

@@ -11,7 +11,7 @@ use crate::sandbox::forge::auth::Access;
 use crate::sandbox::forge::git::settled;
 use crate::sandbox::forge::json::merge;
 use crate::sandbox::forge::state::{
-    Comment, Kind, LineComment, Place, Pull, Repository, Review, Role, State, now,
+    Comment, Kind, LineComment, Place, Pull, Repository, Review, Role, State,
 };
 use crate::sandbox::forge::webhooks::find;
 
@@ -82,13 +82,13 @@ impl Asked<'_> {
         let request: NewLineComment = body(self.call)?;
         too_long(&request.body)?;
         let mut state = self.inner.state();
+        let at = state.now();
         let (id, review) = (state.new_id(), state.new_id());
         let (repo, pull) = find(&state, self.repo, number).ok_or_else(not_found)?;
         let place = match request.in_reply_to {
             Some(answered) => line_comment(repo, &answered.to_string())?.place.clone(),
             None => self.place(pull, &request)?,
         };
-        let at = now();
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         let mut pulls = repo.pulls.iter_mut();
         if let Some(pull) = pulls.find(|pull| pull.number == number) {
@@ -128,6 +128,7 @@ impl Asked<'_> {
         let request: EditLineComment = body(self.call)?;
         too_long(&request.body)?;
         let mut state = self.inner.state();
+        let at = state.now();
         let stale = self.stale_line_comment(&state, id);
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         let role = repo.role(&self.login);
@@ -138,7 +139,7 @@ impl Asked<'_> {
             return Err(Reply::error(403, "Must have admin rights to Repository."));
         }
         let before = std::mem::replace(&mut comment.body, request.body);
-        comment.updated_at = now();
+        comment.updated_at = at;
         let (id, more) = (comment.id, json!({"changes": {"body": {"from": before}}}));
         state.written(Kind::LineComment, id, stale);
         self.answer_line_comment(&mut state, id, 200, "edited", more)

@@ -7,7 +7,7 @@ use super::{Answer, Asked, body, invalid, not_found};
 use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
 use crate::sandbox::forge::git::{git, is_ancestor, resolve};
-use crate::sandbox::forge::state::{Kind, Pull, Side, State, now};
+use crate::sandbox::forge::state::{Kind, Pull, Side, State};
 use crate::sandbox::forge::webhooks::find;
 
 #[derive(Deserialize)]
@@ -122,7 +122,7 @@ impl Asked<'_> {
         head: Head,
         base: String,
     ) -> Result<u64, Reply> {
-        let id = state.new_id();
+        let (id, at) = (state.new_id(), state.now());
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         let twin = repo.pulls.iter().any(|pull| {
             pull.open
@@ -138,7 +138,6 @@ impl Asked<'_> {
         }
         let number = repo.next_number;
         repo.next_number += 1;
-        let at = now();
         repo.pulls.push(Pull {
             id,
             number,

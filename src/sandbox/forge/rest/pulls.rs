@@ -9,7 +9,7 @@ use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
 use crate::sandbox::forge::git::{git, is_ancestor, merge_tree, resolve};
 use crate::sandbox::forge::json::Shapes;
-use crate::sandbox::forge::state::{Kind, Pull, Repository, Role, now};
+use crate::sandbox::forge::state::{Kind, Pull, Repository, Role};
 use crate::sandbox::forge::webhooks::find;
 
 #[derive(Deserialize)]
@@ -167,6 +167,7 @@ impl Asked<'_> {
         let request: EditPull = body(self.call)?;
         bounded(request.title.as_deref(), request.body.as_deref())?;
         let mut state = self.inner.state();
+        let at = state.now();
         let (repo, pull) = find(&state, self.repo, number).ok_or_else(not_found)?;
         let (id, shapes) = (pull.id, self.inner.shapes(&state));
         let before = state
@@ -194,13 +195,13 @@ impl Asked<'_> {
         {
             changes["body"] = json!({"from": pull.body.clone().unwrap_or_default()});
             pull.body = Some(text);
-            pull.edited_at = Some(now());
+            pull.edited_at = Some(at);
         }
         let mut action = (changes != json!({})).then_some(("edited", json!({"changes": changes})));
         match request.state.as_deref() {
             Some("closed") if pull.open => {
                 pull.open = false;
-                pull.closed_at = Some(now());
+                pull.closed_at = Some(at);
                 action = Some(("closed", json!({})));
             }
             Some("open") if !pull.open && pull.merged.is_none() => {
@@ -210,7 +211,7 @@ impl Asked<'_> {
             }
             _ => {}
         }
-        pull.updated_at = now();
+        pull.updated_at = at;
         state.written(Kind::Pull, id, before);
         if let Some((action, more)) = action {
             self.inner

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Answer, Asked, body, not_found};
 use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
-use crate::sandbox::forge::state::{Kind, Review, Role, State, now};
+use crate::sandbox::forge::state::{Kind, Review, Role, State};
 use crate::sandbox::forge::webhooks::find;
 
 #[derive(Deserialize)]
@@ -51,6 +51,7 @@ impl Asked<'_> {
         self.allow("pull_requests", Access::Write)?;
         let request: ReviewRequest = body(self.call)?;
         let mut state = self.inner.state();
+        let at = state.now();
         let id = state.new_id();
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         let pull = repo
@@ -68,10 +69,10 @@ impl Asked<'_> {
             state: review_state.into(),
             body: request.body.unwrap_or_default(),
             commit: request.commit_id.unwrap_or_else(|| pull.head.sha.clone()),
-            submitted_at: now(),
+            submitted_at: at,
             edited_at: None,
         });
-        pull.updated_at = now();
+        pull.updated_at = at;
         state.written(Kind::Review, id, None);
         self.answer_review(&mut state, number, id, "submitted", json!({}))
     }
@@ -81,6 +82,7 @@ impl Asked<'_> {
         self.allow("pull_requests", Access::Write)?;
         let request: EditReview = body(self.call)?;
         let mut state = self.inner.state();
+        let at = state.now();
         let stale = self.stale_review(&state, number, id);
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         let role = repo.role(&self.login);
@@ -93,7 +95,7 @@ impl Asked<'_> {
             return Err(not_found());
         }
         let before = std::mem::replace(&mut review.body, request.body);
-        review.edited_at = Some(now());
+        review.edited_at = Some(at);
         let more = json!({"changes": {"body": {"from": before}}});
         state.written(Kind::Review, id, stale);
         self.answer_review(&mut state, number, id, "edited", more)

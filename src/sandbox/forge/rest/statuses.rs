@@ -10,7 +10,7 @@ use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
 use crate::sandbox::forge::git::resolve;
 use crate::sandbox::forge::json::merge;
-use crate::sandbox::forge::state::{Kind, Repository, State, Status, now};
+use crate::sandbox::forge::state::{Kind, Repository, State, Status};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +35,7 @@ impl Asked<'_> {
             return Err(Reply::error(422, format!("No commit found for SHA: {sha}")));
         }
         let mut state = self.inner.state();
+        let at = state.now();
         if state.unseen.lacks(self.repo, sha) {
             return Err(Reply::error(422, format!("No commit found for SHA: {sha}")));
         }
@@ -64,7 +65,7 @@ impl Asked<'_> {
             description: request.description,
             target_url: request.target_url,
             creator: self.login.clone(),
-            created_at: now(),
+            created_at: at,
         });
         state.written(Kind::Status, id, before);
         self.announce_status(&mut state, id);

@@ -46,6 +46,8 @@ pub struct State {
     /// Webhooks not yet sent.
     pub outbox: VecDeque<Outgoing>,
     pub faults: Faults,
+    /// By how much its clock is ahead of this machine's.
+    pub ahead: SignedDuration,
     /// It is an Enterprise Server of this version.
     pub enterprise: Option<String>,
     /// The API's limits, and what was asked of it.
@@ -182,6 +184,7 @@ impl State {
             outbox: VecDeque::new(),
             faults: Faults::default(),
             enterprise: None,
+            ahead: SignedDuration::ZERO,
             quota: Quota::default(),
             unseen: Unseen::default(),
             moved: Vec::new(),
@@ -328,6 +331,13 @@ pub fn random_hex(digits: usize) -> String {
         let _ = source.read_exact(&mut bytes);
     }
     hex::encode(bytes)[..digits].to_string()
+}
+
+impl State {
+    /// The time by its own clock, in whole seconds.
+    pub fn now(&self) -> Timestamp {
+        whole(Timestamp::now() + self.ahead)
+    }
 }
 
 /// Whole seconds, as GitHub's times are.
