@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::Settings;
+use crate::controller::examine::examine;
 use crate::controller::{Kind, Writer};
 use crate::http::Server;
 
@@ -37,11 +38,14 @@ pub(super) async fn sources(
     ctx.read_bases().await;
     let _ = server.ctx.set(ctx.clone());
     tracing::info!(listen = %settings.listen, identity = settings.identity, "ready");
-    if settings.webhook_secrets.is_empty() {
-        resyncs(ctx, settings.resync.min(POLL_EVERY)).await;
+    let has_webhook = !settings.webhook_secrets.is_empty();
+    if !has_webhook {
+        let resyncs = resyncs(ctx, settings.resync.min(POLL_EVERY));
+        tokio::join!(examine(ctx, has_webhook), resyncs);
         return;
     }
     tokio::join!(
+        examine(ctx, has_webhook),
         resyncs(ctx, settings.resync),
         failed_deliveries(ctx, settings.delivery_scan, started),
     );

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{
     application, authority, base_branch, branch_rules, commit, config_repo, promotion, pull_request,
 };
+use crate::domain::finding::Finding;
 
 /// One cache for each loop, one for config repositories and one for the rules of their branches.
 #[derive(Default)]
@@ -21,6 +22,8 @@ pub struct Caches {
     pub applications: application::Cache,
     pub pulls: pull_request::Cache,
     pub commits: commit::Cache,
+    /// What the installation stands on, as it was when the server became ready.
+    pub findings: Mutex<Vec<Finding>>,
 }
 
 /// A bounded cache of values by commit or by pull request, whose number grows without end. Whatever

@@ -24,6 +24,7 @@ mod config_repo;
 pub mod dry_run;
 mod environment;
 mod error;
+pub mod examine;
 pub mod heads;
 pub mod notify;
 pub mod preview;

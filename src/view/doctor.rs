@@ -11,10 +11,10 @@ pub fn findings(findings: &[Finding]) -> String {
             Severity::Advice => "!",
             Severity::Bad => "✗",
         };
-        let (what, advice) = words(finding);
-        text.push_str(&format!("{mark} {}\n", one_cell(&what)));
+        let (what, advice) = self::finding(finding);
+        text.push_str(&format!("{mark} {what}\n"));
         if !advice.is_empty() {
-            text.push_str(&format!("    {}\n", one_cell(&advice)));
+            text.push_str(&format!("    {advice}\n"));
         }
     }
     let count = |severity| {
@@ -32,7 +32,12 @@ pub fn findings(findings: &[Finding]) -> String {
     text
 }
 
-/// What was found, and what to do about it.
+/// What was found, and what to do about it; empty: nothing.
+pub fn finding(finding: &Finding) -> (String, String) {
+    let (what, advice) = words(finding);
+    (one_cell(&what), one_cell(&advice))
+}
+
 fn words(finding: &Finding) -> (String, String) {
     let good = |what: String| (what, String::new());
     match finding {

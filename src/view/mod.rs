@@ -40,7 +40,7 @@ mod terminal;
 mod verdict;
 
 pub use activity::{activity, advised, notification, subject};
-pub use doctor::findings;
+pub use doctor::{finding, findings};
 pub use drift::{drift, drift_of};
 pub use failure::{People, failed_of, failure};
 pub use listing::{applications, initialized};

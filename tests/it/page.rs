@@ -56,10 +56,27 @@ async fn the_page_shows_what_needs_somebody_first() {
         ),
         (&json!("bob"), &json!("pending"))
     );
+    // What `windlass doctor` would advise: a server looks by itself once it is ready.
+    lab.world
+        .until("the installation was looked at", async || {
+            let overview = lab.json("/api/overview").await;
+            let found = overview["installation"].as_array()?.iter();
+            let mut gates = found.filter(|one| one["tone"] == "wait");
+            let said = "acme/config: people can merge into main whatever windlass/gate says";
+            gates.any(|one| one["what"] == said).then_some(())
+        })
+        .await;
     let text = lab.page("/").await;
     has(
         &text,
-        &["lab", "Healthy", "Change by bob", "published the preview"],
+        &[
+            "lab",
+            "Healthy",
+            "Change by bob",
+            "published the preview",
+            "of the installation to look at",
+            "add a ruleset for the branch",
+        ],
     );
     // An open page hears of what happens.
     let mut stream = lab

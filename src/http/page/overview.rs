@@ -12,7 +12,9 @@ use crate::cluster::store::Application;
 use crate::controller::{Base, Writer};
 use crate::domain::pull_request::ApplicationSummary;
 use crate::domain::{PullRequestKey, TargetKey};
-use crate::view::page::{self, Cell, Kind, Overview, Page, PullLink, Repository, Row, Trouble};
+use crate::view::page::{
+    self, Cell, Found, Kind, Overview, Page, PullLink, Repository, Row, Trouble,
+};
 
 pub async fn page(State(server): State<Arc<Server>>) -> Result<Html<String>, Missing> {
     Ok(html(&read(ready(&server)?).await?))
@@ -47,8 +49,11 @@ async fn read(ctx: &Arc<Writer>) -> Result<Page<Overview>, Missing> {
     bases.retain(|base| base.configuration.is_some());
     bases.sort_by_key(|base| base.repo.name.to_string());
     let repositories = bases.iter().map(|base| repository(ctx, base, &known));
+    let findings = ctx.findings();
+    let installation = findings.iter();
     let overview = Overview {
         problems,
+        installation: installation.filter_map(Found::of).collect(),
         repositories: repositories.collect(),
         activity: activity(ctx, |_| true),
     };

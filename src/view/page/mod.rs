@@ -8,7 +8,7 @@ mod overview;
 mod pull;
 
 pub use application::{Application, Candidate, Command, LiveObject, Past};
-pub use overview::{Cell, Overview, Repository, Row, Trouble};
+pub use overview::{Cell, Found, Overview, Repository, Row, Trouble};
 pub use pull::{Changed, PullPage, VerdictView};
 
 use jiff::Timestamp;

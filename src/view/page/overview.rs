@@ -5,13 +5,16 @@ use serde::Serialize;
 
 use super::{Entry, Pull, PullLink, application_href, commit_url, image};
 use crate::domain::TargetKey;
+use crate::domain::finding::{Finding, Severity};
 use crate::domain::pull_request::ApplicationSummary;
 use crate::view::terminal::unmarked;
-use crate::view::{Tone, standing};
+use crate::view::{Tone, finding, standing};
 
 #[derive(Serialize)]
 pub struct Overview {
     pub problems: Vec<Trouble>,
+    /// What of the installation is to be mended, or looked at.
+    pub installation: Vec<Found>,
     pub repositories: Vec<Repository>,
     /// The newest first.
     pub activity: Vec<Entry>,
@@ -25,6 +28,27 @@ pub struct Trouble {
     pub tone: Tone,
     pub word: String,
     pub message: String,
+}
+
+/// What `windlass doctor` would say.
+#[derive(Serialize)]
+pub struct Found {
+    pub tone: Tone,
+    pub what: String,
+    pub advice: String,
+}
+
+impl Found {
+    /// None: it is as it should be.
+    pub fn of(found: &Finding) -> Option<Self> {
+        let tone = match found.severity() {
+            Severity::Good => return None,
+            Severity::Advice => Tone::Wait,
+            Severity::Bad => Tone::Bad,
+        };
+        let (what, advice) = finding(found);
+        Some(Self { tone, what, advice })
+    }
 }
 
 /// A config repository.
