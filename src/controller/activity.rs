@@ -68,7 +68,7 @@ impl Reader {
         log(&subject, &what);
         self.metrics.activity(what.reason());
         if let (Subject::Application(key), What::DriftReverted(_)) = (&subject, &what) {
-            let (application, stage) = (key.application.to_string(), key.stage.to_string());
+            let (application, stage) = (key.application.to_string(), key.place());
             self.metrics.drift_reverted(application, stage);
         }
         let at = self.now();

@@ -79,7 +79,7 @@ impl Base {
         targets.filter(of_key).collect()
     }
 
-    /// The first of them: its `Application` object holds what was requested for all of them.
+    /// The first of them.
     pub fn lead(&self, key: &StageKey) -> Option<&Target> {
         self.targets_of(key).into_iter().next()
     }
@@ -271,7 +271,7 @@ impl Reader {
         let known = locked(&self.cache.repositories.bases)
             .get(repo)
             .map(|(_, base)| base.clone());
-        let (drafts, fleet) = (self.preview_only, self.environment.fleet.clone());
+        let (drafts, fleet) = (self.preview_only, self.environment.fleet_of(repo));
         let base = self
             .mirror(repo, move |mirror| {
                 let branch = &repository.default_branch;
@@ -351,14 +351,26 @@ impl Reader {
             .collect()
     }
 
-    /// The `Application` object that holds what was requested for all clusters of a stage: a
-    /// rollback, a stage to pass over. None: Git does not have it, or it was never synced.
-    pub async fn lead_application(self: &Arc<Self>, key: &StageKey) -> Result<Option<Application>> {
+    /// The `Application` objects of a stage's clusters, the first wave first. What one of them says
+    /// about the stage (a hold, a rollback, a stage to pass over) is said of all. Also the object that
+    /// the stage had before it got several clusters, as long as there is one.
+    pub async fn applications_of(self: &Arc<Self>, key: &StageKey) -> Result<Vec<Application>> {
         let base = self.known_base(&key.repo).await?;
-        match base.lead(key) {
-            Some(target) => Ok(self.store.application(&target.key(&key.repo)).await?),
-            None => Ok(None),
+        let alone = TargetKey {
+            repo: key.repo.clone(),
+            application: key.application.clone(),
+            stage: key.stage.clone(),
+            cluster: None,
+        };
+        let targets = base.targets_of(key);
+        let mut keys: Vec<_> = targets.iter().map(|target| target.key(&key.repo)).collect();
+        keys.push(alone);
+        keys.dedup();
+        let mut all = Vec::new();
+        for key in keys {
+            all.extend(self.store.application(&key).await?);
         }
+        Ok(all)
     }
 
     /// Whether the server's settings name a repository as a config repository. All others only

@@ -216,6 +216,16 @@ impl Environment {
         }
     }
 
+    /// The clusters that a repository's projects grant it: others have no part in what its labels
+    /// choose.
+    pub fn fleet_of(&self, repo: &RepoName) -> Fleet {
+        let mut fleet = (*self.fleet).clone();
+        if let Some(projects) = &self.projects {
+            fleet.0.retain(|name, _| projects.grant(repo, name));
+        }
+        fleet
+    }
+
     pub fn cluster(&self, name: &str) -> Result<&Cluster> {
         self.clusters.get(name).ok_or_else(|| {
             if let Some(why) = self.away.get(name) {

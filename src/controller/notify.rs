@@ -80,7 +80,7 @@ fn notification(
         moment,
         repository: key.repo.to_string(),
         application: key.application.to_string(),
-        stage: key.stage.to_string(),
+        stage: key.place(),
         reason: activity.what.reason().into(),
         message: message.unwrap_or_default(),
         url: url.map_or_else(String::new, |(repo, commit)| {

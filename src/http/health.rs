@@ -60,7 +60,7 @@ fn info(object: &Application) -> ApplicationInfo {
     ApplicationInfo {
         labels: vec![
             ("application", spec.application.to_string()),
-            ("stage", spec.stage.to_string()),
+            ("stage", object.key().place()),
             ("repository", spec.repository.to_string()),
             ("cluster", spec.cluster.clone()),
             ("sync", format!("{:?}", summary.sync)),

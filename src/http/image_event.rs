@@ -20,7 +20,7 @@ use crate::controller::promotion::{Settled, settled};
 use crate::controller::queue::Outcome;
 use crate::controller::{Base, Error, Event, Writer};
 use crate::domain::image::Candidate;
-use crate::domain::{Name, StageKey};
+use crate::domain::{Name, RepoName, StageKey};
 use crate::events::{Refusal, Sender, Senders, Verified};
 
 /// An image event is a few hundred bytes.
@@ -184,14 +184,19 @@ async fn offer(
     let mut offered_to = BTreeSet::new();
     for target in configured.iter().flat_map(|configured| &configured.targets) {
         let key = target.key(&base.repo.name).of_stage();
-        // The other clusters of a stage get it with the first.
+        // All clusters of a stage get it at once.
         if !offered_to.insert(key.clone()) {
             continue;
         }
-        let authorised = match verified.authorise(target, |repo| {
+        let id_of = |repo: &RepoName| {
             let known = ctx.github.repository(repo);
             known.ok().map(|known| known.id)
-        }) {
+        };
+        let clusters = base.targets_of(&key).into_iter();
+        let judged = clusters.filter_map(|target| verified.authorise(target, id_of));
+        // Each that uses it has to allow it.
+        let judged = judged.reduce(Result::and);
+        let authorised = match judged {
             None => continue,
             // Later stages are proposed once the earlier ones are healthy with it.
             Some(_) if !target.stage.after.is_empty() => {

@@ -203,14 +203,45 @@ async fn annotate(
 
 async fn annotate_all(args: &ApplicationArgs, annotations: Value) -> anyhow::Result<()> {
     let patch = json!({"metadata": {"annotations": annotations}});
-    let name = object_name(&args.application)?;
-    api(&args.installation).await?.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.with_context(|| {
-        format!(
-            "cannot change the Application {name} in the namespace {}: `windlass status` lists those that exist",
-            args.installation.namespace
-        )
-    })?;
+    let api = api(&args.installation).await?;
+    for args in each(args).await? {
+        let name = object_name(&args.application)?;
+        let patched = api
+            .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
+        patched.with_context(|| {
+            format!(
+                "cannot change the Application {name} in the namespace {}: `windlass status` lists those that exist",
+                args.installation.namespace
+            )
+        })?;
+    }
     Ok(())
+}
+
+/// What a name stands for: `shop/production` is each cluster of the stage, where it has several.
+async fn each(args: &ApplicationArgs) -> anyhow::Result<Vec<ApplicationArgs>> {
+    let alone = vec![args.clone()];
+    if args.application.split('/').count() != 2 {
+        return Ok(alone);
+    }
+    let listed = api(&args.installation).await?;
+    let listed = listed.list(&ListParams::default()).await;
+    let of_stage = format!("{}/", args.application);
+    let titles = listed.into_iter().flat_map(|list| list.items);
+    let titles = titles.map(|object| object.key().title());
+    let mut found: Vec<_> = titles
+        .filter(|title| title.starts_with(&of_stage))
+        .collect();
+    found.sort();
+    let found: Vec<_> = found
+        .into_iter()
+        .map(|application| ApplicationArgs {
+            application,
+            installation: args.installation.clone(),
+        })
+        .collect();
+    Ok(if found.is_empty() { alone } else { found })
 }
 
 async fn read(args: &ApplicationArgs) -> anyhow::Result<Application> {
@@ -221,6 +252,14 @@ async fn read(args: &ApplicationArgs) -> anyhow::Result<Application> {
 }
 
 async fn confirm(args: &ApplicationArgs) -> anyhow::Result<String> {
+    let mut said = String::new();
+    for args in each(args).await? {
+        said += &confirm_in(&args).await?;
+    }
+    Ok(said)
+}
+
+async fn confirm_in(args: &ApplicationArgs) -> anyhow::Result<String> {
     let object = read(args).await?;
     let status = object.status.unwrap_or_default();
     let Some(confirm) = &status.confirm else {
@@ -238,11 +277,15 @@ async fn confirm(args: &ApplicationArgs) -> anyhow::Result<String> {
 }
 
 async fn adopt(args: &ApplicationArgs) -> anyhow::Result<String> {
-    let object = read(args).await?;
-    Ok(match adopt_waiting(args, &object).await? {
-        Some(text) => text,
-        None => format!("nothing waits to be adopted in {}\n", args.application),
-    })
+    let mut said = String::new();
+    for args in each(args).await? {
+        let object = read(&args).await?;
+        said += &match adopt_waiting(&args, &object).await? {
+            Some(text) => text,
+            None => format!("nothing waits to be adopted in {}\n", args.application),
+        };
+    }
+    Ok(said)
 }
 
 /// None: nothing waits to be adopted.

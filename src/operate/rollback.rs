@@ -1,9 +1,9 @@
 //! `windlass hold` and `windlass rollback`: what `/hold` and `/rollback` do, also while GitHub is down.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use super::{ApplicationArgs, annotate, annotate_all, read};
+use super::{ApplicationArgs, annotate, annotate_all, each, read};
 use crate::cluster::store::{HOLD, ROLLBACK};
 use crate::domain::history::last_good;
 use crate::domain::hold::Hold;
@@ -36,6 +36,18 @@ pub async fn hold(
 }
 
 pub async fn rollback(args: &ApplicationArgs, to: Option<CommitSha>) -> anyhow::Result<String> {
+    let clusters = each(args).await?;
+    let [first, others @ ..] = &clusters[..] else {
+        bail!("there is no {}", args.application);
+    };
+    // What one of several clusters goes back to may be far back for the others.
+    if to.is_none() && (!others.is_empty() || first.application.matches('/').count() > 1) {
+        bail!(
+            "the stage has several clusters: name the commit that all of them go back to with --to (`windlass history {}` lists those that were healthy), or give `/rollback` in a pull request's thread",
+            first.application
+        );
+    }
+    let args = first;
     let object = read(args).await?;
     let now = jiff::Timestamp::now();
     let present = object.hold(now);

@@ -33,5 +33,5 @@ pub fn applications(targets: &[Target]) -> String {
 }
 
 fn title(target: &Target) -> String {
-    format!("{}/{}", target.application, target.stage.name)
+    target.title()
 }

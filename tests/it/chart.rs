@@ -146,6 +146,7 @@ fn clusters_and_their_labels_are_settings() {
         "clusters.us.file=/etc/us/kubeconfig",
         "clusters.us.labels.env=live",
         "clusters.us.labels.wave=late",
+        "localLabels.env=build",
     ]);
     let container = &chart["Deployment windlass"]["spec"]["template"]["spec"]["containers"][0];
     let value = |name: &str| {
@@ -159,7 +160,7 @@ fn clusters_and_their_labels_are_settings() {
     );
     assert_eq!(
         value("WINDLASS_CLUSTER_LABELS"),
-        "eu:env=live,us:env=live,us:wave=late"
+        "local:env=build,eu:env=live,us:env=live,us:wave=late"
     );
 }
 

@@ -58,6 +58,9 @@ true
 {{/* NAME:KEY=VALUE for each label of a cluster, with commas. */}}
 {{- define "windlass.clusterLabels" -}}
 {{- $all := list -}}
+{{- range $key, $value := .Values.localLabels -}}
+{{- $all = append $all (printf "local:%s=%s" $key $value) -}}
+{{- end -}}
 {{- range $name, $cluster := .Values.clusters -}}
 {{- range $key, $value := $cluster.labels -}}
 {{- $all = append $all (printf "%s:%s=%s" $name $key $value) -}}

@@ -174,8 +174,9 @@ fn adoption(
     })
 }
 
-/// What the application waits for: its dependencies, and itself in the clusters of the waves before.
-fn needed(key: &TargetKey, declared: &Declared) -> Vec<TargetKey> {
+/// What the application waits for: its dependencies, and itself in the clusters of the waves before,
+/// which is told by the second.
+fn needed(key: &TargetKey, declared: &Declared) -> Vec<(TargetKey, bool)> {
     let (base, target) = (&declared.base, &declared.target);
     let dependencies = target.depends_on.iter().map(|application| TargetKey {
         application: application.clone(),
@@ -188,15 +189,15 @@ fn needed(key: &TargetKey, declared: &Declared) -> Vec<TargetKey> {
     let is_before = |other: &&Target| other.one_of.as_ref().is_some_and(|one| one.wave < wave);
     let others = base.targets_of(&key.of_stage()).into_iter();
     let before = others.filter(is_before);
-    let before = before.map(|other| other.key(&key.repo));
-    dependencies.chain(before).collect()
+    let before = before.map(|other| (other.key(&key.repo), true));
+    dependencies.map(|key| (key, false)).chain(before).collect()
 }
 
 /// Which of them are not healthy with what Git has.
 async fn waits_for(ctx: &Arc<Reader>, key: &TargetKey, declared: &Declared) -> Result<Vec<String>> {
     let base = &declared.base;
     let mut waits = Vec::new();
-    for needed in needed(key, declared) {
+    for (needed, is_wave) in needed(key, declared) {
         let status = ctx
             .store
             .application(&needed)
@@ -204,16 +205,22 @@ async fn waits_for(ctx: &Arc<Reader>, key: &TargetKey, declared: &Declared) -> R
             .and_then(|object| object.status)
             .unwrap_or_default();
         // The dependency has to be healthy with this base's inputs, not with older ones.
-        let current = match base.target(&needed) {
+        let (current, synced) = match base.target(&needed) {
             Some(target) => {
-                status.inputs.as_deref()
-                    == Some(&change(ctx, &needed, base, target, &status).await?.hash)
+                let change = change(ctx, &needed, base, target, &status).await?;
+                let is_current = status.inputs.as_ref() == Some(&change.hash);
+                // Drift that is only reported says nothing about the new revision.
+                let has_it = status.synced_revision.as_ref() == Some(&change.revision);
+                (
+                    is_current,
+                    is_wave && has_it || status.sync == SyncState::Synced,
+                )
             }
-            None => false,
+            None => (false, false),
         };
         if !current
+            || !synced
             || status.unproven.is_some()
-            || status.sync != SyncState::Synced
             || !matches!(status.health, Health::Healthy | Health::Suspended)
         {
             waits.push(needed.title());

@@ -82,8 +82,8 @@ pub async fn earlier(ctx: &Arc<Reader>, key: &StageKey, target: &Target) -> Resu
     };
     let stages = promotion::earlier(ctx, key, target).await?;
     let wanted = promotion::wanted(&object);
-    let application = ctx.lead_application(key).await?;
-    let skip = application.as_ref().and_then(Application::skip);
+    let applications = ctx.applications_of(key).await?;
+    let skip = applications.iter().find_map(Application::skip);
     let earlier = stages.iter().map(|stage| {
         let skipped = skip.iter().find(|skip| skip.covers(&stage.stage, &wanted));
         Earlier {

@@ -70,9 +70,7 @@ pub async fn policies(
 /// The owners of each file that changes and that a target reads, file by file; files that nobody
 /// owns are left out.
 fn owned<'a>(target: &Target, changes: &'a Changes) -> Vec<&'a [String]> {
-    let read = changes
-        .reads
-        .get(&(target.application.clone(), target.stage.name.clone()));
+    let read = changes.reads.get(&target.title());
     let files: Vec<&str> = match read {
         Some(files) => files.iter().map(String::as_str).collect(),
         None => changes

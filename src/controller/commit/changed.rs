@@ -81,7 +81,7 @@ pub async fn retired_by(
         return Ok(known);
     }
     let (at, start) = (commit.clone(), start_of(ctx, base, commit).await?);
-    let (name, fleet) = (repo.clone(), ctx.environment.fleet.clone());
+    let (name, fleet) = (repo.clone(), ctx.environment.fleet_of(repo));
     let removed = ctx
         .mirror(repo, move |mirror| {
             let targets = |commit: &CommitSha| -> anyhow::Result<Vec<Target>> {

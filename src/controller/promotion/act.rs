@@ -114,16 +114,17 @@ async fn end_rollback(
     facts: &Snapshot,
     (is_declined, branch): (bool, Option<CommitSha>),
 ) -> Result<()> {
-    let object = ctx.lead_application(key).await?;
-    if let Some(object) = object.filter(|object| object.rollback() == facts.rollback) {
+    let objects = ctx.applications_of(key).await?;
+    for object in &objects {
         let status = object.status.as_ref();
         let revision = status.and_then(|status| status.revision.as_ref());
         let declined = revision.filter(|_| is_declined).map(CommitSha::as_str);
-        let ended = [
-            (store::ROLLBACK, None),
-            (store::ROLLBACK_DECLINED, declined),
-        ];
-        ctx.to_store().annotate(&object, &ended).await?;
+        // Declined in each cluster: each may have failed by a commit of its own.
+        let mut ended = vec![(store::ROLLBACK_DECLINED, declined)];
+        if object.rollback() == facts.rollback {
+            ended.push((store::ROLLBACK, None));
+        }
+        ctx.to_store().annotate(object, &ended).await?;
     }
     if let Some(head) = branch {
         let deleted = [(format!("refs/heads/{}", key.branch()), Some(head), None)];
@@ -135,10 +136,10 @@ async fn end_rollback(
 
 /// An earlier stage was passed over for what is merged by now, and for nothing that comes.
 async fn end_skip(ctx: &Writer, key: &StageKey) -> Result<()> {
-    let object = ctx.lead_application(key).await?;
-    if let Some(object) = object.filter(|object| object.skip().is_some()) {
+    let objects = ctx.applications_of(key).await?;
+    for object in objects.iter().filter(|object| object.skip().is_some()) {
         let ended = [(store::SKIP, None)];
-        ctx.to_store().annotate(&object, &ended).await?;
+        ctx.to_store().annotate(object, &ended).await?;
     }
     Ok(())
 }
@@ -216,8 +217,11 @@ async fn hold(ctx: &Writer, key: &StageKey, why: &str) -> Result<()> {
     let is_auto = base
         .lead(key)
         .is_some_and(|target| target.stage.merge == MergePolicy::Auto);
-    let object = ctx.lead_application(key).await?.filter(|_| is_auto);
-    let Some(object) = object.filter(|object| object.hold(ctx.now()).is_none()) else {
+    let objects = ctx.applications_of(key).await?;
+    let is_held = objects
+        .iter()
+        .any(|object| object.hold(ctx.now()).is_some());
+    let Some(object) = objects.into_iter().next().filter(|_| is_auto && !is_held) else {
         return Ok(());
     };
     let hold = Hold::new(WINDLASS, why, ctx.now(), None).to_text();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::git::is_configured;
 use crate::cluster::store::{ApplicationStatus, Promotion};
 use crate::controller::{Base, Reader, Result};
 use crate::domain::catalog::Target;
@@ -12,7 +13,7 @@ use crate::domain::{Name, StageKey, pull_request};
 /// The images that earlier stages run healthily and that the object does not name yet.
 pub fn promoted(
     object: Option<&Promotion>,
-    target: &Target,
+    targets: &[Target],
     earlier: &[EarlierStage],
 ) -> Vec<Candidate> {
     let named = object.map_or(&[][..], |object| &object.spec.candidates);
@@ -28,9 +29,7 @@ pub fn promoted(
     };
     let mut promoted = promotion::promoted(earlier);
     promoted.retain(|candidate| {
-        target.image(&candidate.image).is_some()
-            && !named.contains(candidate)
-            && !was_refused(candidate)
+        is_configured(targets, candidate) && !named.contains(candidate) && !was_refused(candidate)
     });
     promoted
 }
@@ -125,7 +124,8 @@ pub async fn earlier(
         let mut clusters = Vec::new();
         for target in base.targets_of(&earlier) {
             let object = ctx.store.application(&target.key(&key.repo)).await?;
-            clusters.push(object.and_then(|object| object.status).unwrap_or_default());
+            let status = object.and_then(|object| object.status).unwrap_or_default();
+            clusters.push((target, status));
         }
         let object = ctx.store.promotion(&earlier).await?;
         let candidates = object.map(|object| object.spec.candidates);
@@ -134,33 +134,38 @@ pub async fn earlier(
     Ok(stages)
 }
 
-/// The state of a stage: it is healthy, and runs an image, if all of its clusters do. `clusters`:
-/// the status in each of them.
+/// The state of a stage: it is healthy if all of its clusters are, and runs an image if all do that
+/// use it. `clusters`: the status in each of them.
 fn in_all(
     stage: &Name,
-    clusters: &[ApplicationStatus],
+    clusters: &[(&Target, ApplicationStatus)],
     candidates: Vec<Candidate>,
 ) -> EarlierStage {
-    let unready = clusters.iter().find(|status| !status.is_ready());
-    let message = unready.or(clusters.first());
+    let statuses = || clusters.iter().map(|(_, status)| status);
+    let unready = statuses().find(|status| !status.is_ready());
+    let message = unready.or(statuses().next());
     let message = message.and_then(|status| status.message.as_deref());
-    let since = clusters.iter().map(ApplicationStatus::ready_since);
-    let since: Option<Vec<_>> = since.collect();
-    let running = clusters.iter().map(|status| -> Vec<_> {
+    let since: Option<Vec<_>> = statuses().map(ApplicationStatus::ready_since).collect();
+    let pinned = |status: &ApplicationStatus| -> Vec<_> {
         let images = status.images.iter();
         let pinned = images.filter_map(|image| Some((image.name.clone(), image.digest.clone()?)));
         pinned.collect()
-    });
-    let running = running.reduce(|mut all, one| {
-        all.retain(|image| one.contains(image));
-        all
-    });
+    };
+    let mut running: Vec<_> = Vec::new();
+    for image in statuses().flat_map(pinned) {
+        let lacks = |(target, status): &(&Target, ApplicationStatus)| {
+            target.image(&image.0).is_some() && !pinned(status).contains(&image)
+        };
+        if !running.contains(&image) && !clusters.iter().any(lacks) {
+            running.push(image);
+        }
+    }
     EarlierStage {
         stage: stage.clone(),
         why: pull_request::shortened(&message.unwrap_or_default().replace('\n', " "), 200),
         healthy: unready.is_none() && !clusters.is_empty(),
         since: since.and_then(|all| all.into_iter().max()),
-        running: running.unwrap_or_default(),
+        running,
         candidates,
     }
 }

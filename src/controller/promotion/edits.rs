@@ -2,60 +2,87 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sha2::{Digest as _, Sha256};
+
 use super::candidates::decisions;
 use super::git::sight;
 use crate::cluster::store::Promotion;
+use crate::controller::revision::{hash_of, inputs_at};
 use crate::domain::catalog::{RenderSource, Target, is_own};
 use crate::domain::edit::{EditError, FileEdit, Files};
-use crate::domain::image::{Candidate, Digest};
+use crate::domain::image::{Candidate, Digest, same_image};
 use crate::domain::promotion::{CandidateState, Decision, Offer};
 use crate::domain::{CommitSha, Invalid};
 use crate::git::{Mirror, TreeId};
 use crate::render::{self, Source};
 
+/// A place that clusters of a stage are rendered from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    pub source: RenderSource,
+    /// The images that windlass may set there, by name.
+    images: BTreeSet<String>,
+}
+
+impl Place {
+    fn may_set(&self, image: &str) -> bool {
+        self.images.iter().any(|known| same_image(known, image))
+    }
+}
+
 /// The files of an application in a stage that an image may be set in: those of each place that the
 /// stage's clusters are rendered from.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct StageFiles(Vec<Files>);
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageFiles(Vec<(Place, Files)>);
 
 impl StageFiles {
+    /// Of a stage whose files cannot be read: no image can be set.
+    pub fn unreadable() -> Self {
+        Self(Vec::new())
+    }
+
     /// The digest at each place where an image is set; and whether all files could be read.
     pub fn digests(&self, image: &str) -> (Vec<Option<Digest>>, bool) {
         let (mut all, mut is_readable) = (Vec::new(), true);
-        for (digests, readable) in self.0.iter().map(|files| files.digests(image)) {
+        for (digests, readable) in self.0.iter().map(|(_, files)| files.digests(image)) {
             all.extend(digests);
             is_readable &= readable;
         }
         (all, is_readable)
     }
 
-    /// Sets a candidate wherever a cluster uses it. An error: nothing is set.
+    /// Sets a candidate wherever a cluster uses it and may be given it. An error: nothing is set.
     pub fn set(&mut self, candidate: &Candidate) -> Result<(), EditError> {
-        let (mut set, mut unused) = (self.clone(), None);
-        for files in &mut set.0 {
-            if let Err(error) = files.set(candidate) {
-                match files.digests(&candidate.image) {
-                    (places, true) if places.is_empty() => unused = Some(error),
-                    _ => return Err(error),
-                }
+        let (mut set, mut uses) = (self.clone(), 0);
+        let mut why = EditError(format!("nothing sets `{}`", candidate.image));
+        for (place, files) in &mut set.0 {
+            if self.0.len() > 1 && !place.may_set(&candidate.image) {
+                continue;
+            }
+            match files.set(candidate) {
+                Ok(()) => uses += 1,
+                // Another cluster may use it.
+                Err(error) if is_unused(files, candidate) => why = error,
+                Err(error) => return Err(error),
             }
         }
-        if let Some(error) = unused.filter(|_| set == *self && !self.has(candidate)) {
-            return Err(error);
+        if uses == 0 {
+            return Err(why);
         }
         *self = set;
         Ok(())
     }
 
-    fn has(&self, candidate: &Candidate) -> bool {
-        !self.digests(&candidate.image).0.is_empty()
-    }
-
     /// The files that differ from what they were.
     pub fn changed_from(self, before: &Self) -> Vec<FileEdit> {
         let all = self.0.into_iter().zip(&before.0);
-        united(all.flat_map(|(files, before)| files.changed_from(before)))
+        united(all.flat_map(|((_, files), (_, before))| files.changed_from(before)))
     }
+}
+
+fn is_unused(files: &Files, candidate: &Candidate) -> bool {
+    let (places, is_readable) = files.digests(&candidate.image);
+    is_readable && places.is_empty()
 }
 
 /// The edits of several places: a file that they share is edited once.
@@ -66,24 +93,54 @@ fn united(edits: impl IntoIterator<Item = FileEdit>) -> Vec<FileEdit> {
 }
 
 /// The places that the targets of a stage are rendered from, each once.
-pub fn places(targets: &[Target]) -> Vec<RenderSource> {
-    let mut places: Vec<RenderSource> = Vec::new();
-    for place in targets.iter().map(Target::render_source) {
-        if !places.contains(&place) {
-            places.push(place);
+pub fn places(targets: &[Target]) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    for target in targets {
+        let source = target.render_source();
+        let images = target.images.iter().map(|rule| rule.image.clone());
+        match places.iter_mut().find(|place| place.source == source) {
+            // An image that one of them must not get is set in neither.
+            Some(place) => {
+                let images: BTreeSet<_> = images.collect();
+                place.images.retain(|image| images.contains(image));
+            }
+            None => places.push(Place {
+                source,
+                images: images.collect(),
+            }),
         }
     }
     places
+}
+
+/// Names what a stage is rendered from at a commit: the digest of its inputs or, where it has several
+/// places, of all of them.
+pub fn inputs_of_all(
+    mirror: &Mirror,
+    commit: &CommitSha,
+    places: &[Place],
+) -> anyhow::Result<String> {
+    let hashes = places
+        .iter()
+        .map(|place| Ok(hash_of(&inputs_at(mirror, commit, &place.source)?)));
+    let hashes: Vec<_> = hashes.collect::<anyhow::Result<_>>()?;
+    Ok(match &hashes[..] {
+        [one] => one.clone(),
+        several => hex::encode(Sha256::digest(several.join(" "))),
+    })
 }
 
 /// The files of these places in a tree.
 pub fn files(
     mirror: &Mirror,
     tree: TreeId,
-    places: &[RenderSource],
+    places: &[Place],
 ) -> anyhow::Result<std::result::Result<StageFiles, Invalid>> {
     let source = Source::open(mirror, tree)?;
-    let files = places.iter().map(|place| render::editable(&source, place));
+    let files = places.iter().map(|place| {
+        let files = render::editable(&source, &place.source)?;
+        Ok((place.clone(), files))
+    });
     Ok(files.collect::<Result<_, _>>().map(StageFiles))
 }
 
@@ -146,12 +203,12 @@ pub fn proposal(
 pub fn restored(
     mirror: &Mirror,
     tree: TreeId,
-    places: &[RenderSource],
+    places: &[Place],
     to: &CommitSha,
 ) -> anyhow::Result<std::result::Result<Vec<FileEdit>, Invalid>> {
     let mut all = Vec::new();
     for place in places {
-        match restored_place(mirror, tree, place, to)? {
+        match restored_place(mirror, tree, &place.source, to)? {
             Ok(edits) => all.extend(edits),
             Err(why) => return Ok(Err(why)),
         }
@@ -217,7 +274,7 @@ fn restored_place(
 pub fn missing(
     mirror: &Mirror,
     head: &CommitSha,
-    places: &[RenderSource],
+    places: &[Place],
     offers: &[Offer],
 ) -> anyhow::Result<Option<Vec<FileEdit>>> {
     let Ok(files) = files(mirror, mirror.tree(head)?, places)? else {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::edits::{Proposal, StageFiles, assemble, files, missing, places, restored};
+use super::edits::{
+    Place, Proposal, StageFiles, assemble, files, inputs_of_all, missing, places, restored,
+};
 use super::history::{count, past};
-use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Reader, Result};
-use crate::domain::catalog::{RenderSource, Target};
+use crate::domain::catalog::Target;
 use crate::domain::edit::{EditError, FileEdit};
 use crate::domain::image::Candidate;
 use crate::domain::promotion::{
@@ -39,7 +40,7 @@ pub struct GitQuery {
 }
 
 impl GitQuery {
-    pub fn places(&self) -> Vec<RenderSource> {
+    pub fn places(&self) -> Vec<Place> {
         places(&self.targets)
     }
 }
@@ -76,7 +77,7 @@ fn git_state(
     let files = match files(mirror, base_tree, &places)? {
         Ok(files) => files,
         // A rollback is the way out.
-        Err(_) if query.rollback.is_some() => StageFiles::default(),
+        Err(_) if query.rollback.is_some() => StageFiles::unreadable(),
         Err(why) => return Ok(Err(why)),
     };
     let mut sights = Vec::new();
@@ -136,10 +137,7 @@ fn rolls_back(
     state: &mut GitState,
 ) -> anyhow::Result<std::result::Result<(), Invalid>> {
     let places = query.places();
-    let Some(place) = places.first() else {
-        return Ok(Ok(()));
-    };
-    let current = hash_of(&inputs_at(mirror, &query.base, place)?);
+    let current = inputs_of_all(mirror, &query.base, &places)?;
     let away_from = rollback.away_from.as_ref();
     state.is_overtaken = away_from.is_some_and(|away_from| *away_from != current);
     if state.is_overtaken {
@@ -240,7 +238,8 @@ pub fn sight(files: &StageFiles, targets: &[Target], candidate: &Candidate) -> C
     }
 }
 
-fn is_configured(targets: &[Target], candidate: &Candidate) -> bool {
+/// Whether a cluster of a stage may be given an image.
+pub fn is_configured(targets: &[Target], candidate: &Candidate) -> bool {
     let mut targets = targets.iter();
     targets.any(|target| target.image(&candidate.image).is_some())
 }

@@ -150,6 +150,11 @@ fn digests_at(
     query: &GitQuery,
     image: &str,
 ) -> anyhow::Result<Vec<Option<Digest>>> {
-    let files = files(mirror, mirror.tree(commit)?, &query.places())?;
-    Ok(files.map_or(Vec::new(), |files| files.digests(image).0))
+    // A place that was not there then sets nothing.
+    let mut all = Vec::new();
+    for place in query.places() {
+        let files = files(mirror, mirror.tree(commit)?, &[place])?;
+        all.extend(files.map_or(Vec::new(), |files| files.digests(image).0));
+    }
+    Ok(all)
 }

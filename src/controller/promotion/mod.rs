@@ -22,9 +22,10 @@ mod rollback;
 
 pub use act::{Settled, settled};
 pub use candidates::{announced, decisions, earlier, is_rejected, wanted};
-pub use edits::{places, proposal, restored};
+pub use edits::{inputs_of_all, places, proposal, restored};
 pub use git::is_ours;
 pub use pulls::{Cache, compare, seen};
+pub use rollback::undoing;
 
 use std::sync::Arc;
 
@@ -135,16 +136,21 @@ async fn observe(ctx: &Arc<Reader>, key: &StageKey) -> Result<Observed> {
     };
     let earlier = earlier(ctx, key, &target).await?;
     let object = ctx.store.promotion(key).await?;
-    let promoted = promoted(object.as_ref(), &target, &earlier);
+    let promoted = promoted(object.as_ref(), &targets, &earlier);
     if !promoted.is_empty() {
         return Ok(Observed::Promoted(promoted));
     }
-    let application = ctx.store.application(&target.key(&key.repo)).await?;
-    let rollback = application.as_ref().and_then(Application::rollback);
-    if let Some(application) = application.as_ref().filter(|_| rollback.is_none())
-        && let Some(rollback) = rollback::automatic(ctx, &base, application, &targets).await?
+    let applications = ctx.applications_of(key).await?;
+    let rollback = applications.iter().find_map(Application::rollback);
+    let rolled_back = applications
+        .iter()
+        .find(|object| object.rollback().is_some());
+    let application = rolled_back.or(applications.first()).cloned();
+    if rollback.is_none()
+        && let Some((application, rollback)) =
+            rollback::automatic(ctx, &base, &applications, &targets).await?
     {
-        return Ok(Observed::Fails(application.clone().into(), rollback));
+        return Ok(Observed::Fails(application.into(), rollback));
     }
     // A rollback needs the object too.
     let Some(object) = object else {

@@ -77,7 +77,7 @@ async fn prove(
 ) -> Result<std::result::Result<(), Invalid>> {
     for place in query.places() {
         let mut targets = query.targets.iter();
-        let Some(target) = targets.find(|target| target.render_source() == place) else {
+        let Some(target) = targets.find(|target| target.render_source() == place.source) else {
             continue;
         };
         let proven = prove_in(ctx, key, (query, target), edits, offers, application).await?;

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::edits::{places, restored};
+use super::edits::{Place, inputs_of_all, places, restored};
 use crate::cluster::store::{self, Application, ApplicationStatus, Promotion};
 use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Base, Reader, Result};
-use crate::domain::StageKey;
-use crate::domain::catalog::Target;
+use crate::domain::catalog::{RenderSource, Target};
 use crate::domain::health::Health;
 use crate::domain::promotion::{Outcome, Snapshot};
 use crate::domain::rollback::{self, Rollback};
+use crate::domain::{CommitSha, StageKey};
 use crate::git::Mirror;
 use crate::view;
 
@@ -26,53 +26,80 @@ pub fn was_last(object: &Promotion) -> Option<u64> {
     u64::try_from(number).ok()
 }
 
-/// The rollback that a failing application gets by itself: unless somebody holds it, or declined
-/// it, or the base has something else by now, or it cannot be made.
+/// The rollback that a failing application gets by itself, with its object: unless somebody holds it,
+/// or declined it, or the base has something else by now, or it cannot be made.
 pub async fn automatic(
     ctx: &Arc<Reader>,
     base: &Base,
-    lead: &Application,
+    objects: &[Application],
     targets: &[Target],
-) -> Result<Option<Rollback>> {
+) -> Result<Option<(Application, Rollback)>> {
     let repo = &base.repo.name;
+    if objects
+        .iter()
+        .any(|object| object.hold(ctx.now()).is_some())
+    {
+        return Ok(None);
+    }
     for target in targets {
-        let object = ctx.store.application(&target.key(repo)).await?;
-        let status = object.and_then(|object| object.status).unwrap_or_default();
-        let Some(mut rollback) = wanted(lead, &status, target, ctx.now()) else {
+        let key = target.key(repo);
+        let object = objects.iter().find(|object| object.key() == key);
+        let wanted = object.and_then(|object| Some((object, wanted(object, target, ctx.now())?)));
+        let Some((object, mut rollback)) = wanted else {
             continue;
         };
+        let status = object.status.clone().unwrap_or_default();
         let (place, commit) = (target.render_source(), base.commit.clone());
-        let (to, away_from) = (rollback.to.clone(), rollback.away_from.clone());
-        let places = places(targets);
+        let (failing, places) = (rollback.away_from.clone(), places(targets));
+        let to = rollback.to.clone();
         let job = move |mirror: &Mirror| {
-            let current = hash_of(&inputs_at(mirror, &commit, &place)?);
+            if failing != Some(hash_of(&inputs_at(mirror, &commit, &place)?)) {
+                return Ok(None);
+            }
+            let to = undoing(mirror, &status, &place, &places, to)?;
             let edits = restored(mirror, mirror.tree(&commit)?, &places, &to)?;
-            Ok(away_from == Some(current) && edits.is_ok())
+            let away_from = inputs_of_all(mirror, &commit, &places)?;
+            Ok(edits.is_ok().then_some((to, away_from)))
         };
-        if ctx.mirror(repo, job).await? {
-            let of_lead = lead
-                .status
-                .as_ref()
-                .and_then(|status| status.inputs.clone());
-            rollback.away_from = of_lead;
-            return Ok(Some(rollback));
+        if let Some((to, away_from)) = ctx.mirror(repo, job).await? {
+            (rollback.to, rollback.away_from) = (to, Some(away_from));
+            return Ok(Some((object.clone(), rollback)));
         }
     }
     Ok(None)
 }
 
-/// `lead`: the object that keeps what was requested for the stage; `status`: that of one of its
-/// clusters.
-fn wanted(
-    lead: &Application,
+/// The commit that a stage goes back to, so that one of its clusters has what a healthy commit of its
+/// own had. Where clusters have places of their own, the newest such commit: what others got before
+/// stays.
+pub fn undoing(
+    mirror: &Mirror,
     status: &ApplicationStatus,
-    target: &Target,
-    now: Timestamp,
-) -> Option<Rollback> {
+    place: &RenderSource,
+    places: &[Place],
+    healthy: CommitSha,
+) -> anyhow::Result<CommitSha> {
+    let history = status.history.iter();
+    let good = history.rev().find(|known| known.revision == healthy);
+    let (Some(good), Some(revision)) = (good, &status.revision) else {
+        return Ok(healthy);
+    };
+    if places.len() < 2 {
+        return Ok(healthy);
+    }
+    let before = mirror.parent(revision)?;
+    Ok(match before {
+        Some(before) if hash_of(&inputs_at(mirror, &before, place)?) == good.inputs => before,
+        _ => healthy,
+    })
+}
+
+fn wanted(application: &Application, target: &Target, now: Timestamp) -> Option<Rollback> {
     let window = target.stage.rollback?;
+    let status = application.status.as_ref()?;
     let revision = status.revision.as_ref()?;
-    let declined = lead.annotations().get(store::ROLLBACK_DECLINED);
-    if lead.hold(now).is_some() || declined.is_some_and(|it| it == revision.as_str()) {
+    let declined = application.annotations().get(store::ROLLBACK_DECLINED);
+    if declined.is_some_and(|it| it == revision.as_str()) {
         return None;
     }
     let sync = status.last_sync.as_ref();

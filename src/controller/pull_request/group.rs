@@ -48,7 +48,7 @@ async fn look(ctx: &Writer, group: &MergeGroup) -> Result<Requeue> {
     let _turn = ctx.previewing.acquire().await;
     let started = Instant::now();
     let (at, head) = (base.clone(), group.head.clone());
-    let fleet = ctx.environment.fleet.clone();
+    let fleet = ctx.environment.fleet_of(&group.repo);
     let (diff, is_alone) = ctx
         .mirror(&group.repo, move |mirror| {
             let (repo, catalog) = (&at.repo.name, at.configuration.as_ref());

@@ -56,8 +56,8 @@ pub async fn origin(
         return Ok(Proposed::nothing(Origin::OursChanged));
     }
     let announced = promotion::announced(ctx, base, &promotion).await?;
-    let application = ctx.lead_application(&promotion).await?;
-    let rollback = application.as_ref().and_then(Application::rollback);
+    let applications = ctx.applications_of(&promotion).await?;
+    let rollback = applications.iter().find_map(Application::rollback);
     let to = rollback.as_ref().map(|rollback| rollback.to.clone());
     let (commit, head) = (base.commit.clone(), pull.head.sha.clone());
     let offers = ctx

@@ -188,7 +188,7 @@ async fn git_diff(
             ..GitDiff::default()
         });
     }
-    let (base, fleet) = (base.clone(), ctx.environment.fleet.clone());
+    let (base, fleet) = (base.clone(), ctx.environment.fleet_of(&key.repo));
     ctx.mirror(&key.repo, move |mirror| {
         let (repo, catalog) = (&base.repo.name, base.configuration.as_ref());
         preview::git_diff(mirror, (repo, &fleet), catalog, &base.commit, &head)

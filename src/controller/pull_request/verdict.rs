@@ -1,5 +1,6 @@
 //! The verdict of the gates on a head, from facts of GitHub, Git and the earlier stages.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -107,7 +108,7 @@ fn conflicts(shown_preview: &ShownPreview) -> Vec<String> {
 /// Whether nothing came since that a merge waits for: a change of the pull request, a hold, a
 /// freeze.
 pub async fn still_stands(
-    ctx: &Reader,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     observation: &Observation,
 ) -> Result<bool> {
@@ -284,15 +285,20 @@ async fn with_freezes(
 
 /// The holds of the changed applications. Others in the same namespace have a say about who
 /// approves, and no hold of theirs is about this change.
-async fn holds(ctx: &Reader, repo: &RepoName, changes: &Changes) -> Result<Vec<(String, Hold)>> {
+async fn holds(
+    ctx: &Arc<Reader>,
+    repo: &RepoName,
+    changes: &Changes,
+) -> Result<Vec<(String, Hold)>> {
+    let touched = changes.touched.iter().chain(&changes.reconfigured);
+    let stages: BTreeSet<_> = touched.map(|target| target.key(repo).of_stage()).collect();
     let mut holds = Vec::new();
-    for target in changes.touched.iter().chain(&changes.reconfigured) {
-        let key = target.key(repo);
-        let object = ctx.store.application(&key).await?;
-        let hold = object.and_then(|object| object.hold(ctx.now()));
+    for stage in stages {
         // Who holds a stage holds it in all of its clusters.
-        let hold = hold.map(|hold| (key.of_stage().title(), hold));
-        holds.extend(hold.filter(|hold| !holds.contains(hold)));
+        for object in ctx.applications_of(&stage).await? {
+            let hold = object.hold(ctx.now()).map(|hold| (stage.title(), hold));
+            holds.extend(hold.filter(|hold| !holds.contains(hold)));
+        }
     }
     Ok(holds)
 }

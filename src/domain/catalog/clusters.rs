@@ -12,6 +12,9 @@ use crate::domain::{Invalid, Name, wildcard};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fleet(pub BTreeMap<String, BTreeMap<String, String>>);
 
+/// The most clusters of a stage.
+const MOST_CLUSTERS: usize = 100;
+
 /// One cluster of a stage that has several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OneOf {
@@ -39,11 +42,20 @@ pub struct ClusterRule {
 }
 
 impl ClusterRule {
+    pub(super) fn has_waves(&self) -> bool {
+        !self.waves.is_empty()
+    }
+
     /// Checks what can be told without the server's settings. `stage`: whose clusters they are.
     pub(super) fn check(&self, stage: &Name) -> Result<(), Invalid> {
         if self.names.is_empty() == self.labels.is_empty() {
             return Err(invalid(format_args!(
                 "stage `{stage}`: `clusters` needs `names` or `labels`, one of the two"
+            )));
+        }
+        if self.names.len() > MOST_CLUSTERS || self.waves.len() > MOST_CLUSTERS {
+            return Err(invalid(format_args!(
+                "stage `{stage}` has more than {MOST_CLUSTERS} clusters"
             )));
         }
         let unique: BTreeSet<_> = self.names.iter().collect();
@@ -52,13 +64,7 @@ impl ClusterRule {
                 "stage `{stage}`: `clusters` names one cluster twice"
             )));
         }
-        let matches = |wave: &String| self.names.iter().any(|name| wildcard(wave, name.as_str()));
-        match self.waves.iter().find(|wave| !matches(wave)) {
-            Some(wave) if !self.names.is_empty() => Err(invalid(format_args!(
-                "stage `{stage}`: the wave `{wave}` matches none of its clusters"
-            ))),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// The clusters, in the order of their waves.
@@ -83,6 +89,18 @@ impl ClusterRule {
             return Err(invalid(format_args!(
                 "stage `{stage}`: no cluster of the server's settings has the labels `{}` (--cluster-label)",
                 labels.collect::<Vec<_>>().join(", ")
+            )));
+        }
+        if names.len() > MOST_CLUSTERS {
+            return Err(invalid(format_args!(
+                "stage `{stage}` has more than {MOST_CLUSTERS} clusters"
+            )));
+        }
+        // A canary that lost its label would be no canary any more, without a word.
+        let matches = |wave: &String| names.iter().any(|name| wildcard(wave, name.as_str()));
+        if let Some(wave) = self.waves.iter().find(|wave| !matches(wave)) {
+            return Err(invalid(format_args!(
+                "stage `{stage}`: the wave `{wave}` matches none of its clusters"
             )));
         }
         let wave = |name: &Name| {
@@ -285,10 +303,46 @@ mod tests {
                 "{ cluster: us, clusters: { names: [us] } }",
                 "has both `cluster` and `clusters`: keep one",
             ),
+            (
+                "{ clusters: { labels: { env: live }, waves: [canary] } }",
+                "the wave `canary` matches none of its clusters",
+            ),
+            (
+                "{ clusters: { names: [us], waves: [us] }, reconcile: { by: flux } }",
+                "has `waves`, and windlass applies nothing there",
+            ),
         ];
         for (clusters, expected) in table {
             let said = found(clusters, rules, &[]).join("");
             assert!(said.contains(expected), "{clusters}: {said}");
         }
+        let many: Vec<_> = (0..101).map(|number| format!("c{number}")).collect();
+        let many = format!("{{ clusters: {{ names: [{}] }} }}", many.join(", "));
+        assert!(found(&many, rules, &[])[0].contains("more than 100 clusters"));
+        let named =
+            "  - { path: 'apps/{application}', name: '{application}-{cluster}', namespace: x }";
+        let said = found("{ clusters: { names: [us] } }", named, &[]).join("");
+        assert!(
+            said.contains("the path `apps/{application}` has no `{cluster}`"),
+            "{said}"
+        );
+    }
+
+    /// A label is enough to bring such a directory to life.
+    #[test]
+    fn a_directory_for_a_cluster_that_the_stage_lacks_is_known() {
+        let text = format!(
+            "version: 1\nstages: {{ live: {{ clusters: {{ names: [us] }} }} }}\napplications:\n{OWN}"
+        );
+        let catalog = Catalog::parse(&text).and_then(|catalog| catalog.on(&Fleet::default()));
+        let catalog = catalog.unwrap();
+        let dormant = |file: &str| catalog.dormant(file).map(|target| target.title());
+        assert_eq!(
+            dormant("clusters/eu/shop/a.yaml").as_deref(),
+            Some("shop/live/eu")
+        );
+        assert_eq!(dormant("clusters/us/shop/a.yaml"), None);
+        assert_eq!(dormant("docs/a.md"), None);
+        assert!(catalog.may_place("clusters/eu/shop/a.yaml"));
     }
 }

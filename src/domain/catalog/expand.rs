@@ -10,6 +10,9 @@ use super::{Catalog, Destination, FILE, Objects, OneOf, Stage, Target, invalid};
 use crate::domain::manifest::is_label;
 use crate::domain::{Invalid, RepoName, directories_of};
 
+/// The most applications of a file, in each stage and cluster.
+const MOST_TARGETS: usize = 20_000;
+
 impl Catalog {
     /// The applications in a tree by their paths: see [`Self::expand_with`].
     pub fn expand(&self, tree: &Tree) -> Result<Vec<Target>, Invalid> {
@@ -48,6 +51,11 @@ impl Catalog {
 
     /// In order. It is an error if two of them are the same application in the same stage.
     fn unite(&self, found: Vec<Target>) -> Result<Vec<Target>, Invalid> {
+        if found.len() > MOST_TARGETS {
+            return Err(invalid(format_args!(
+                "it makes more than {MOST_TARGETS} applications, counted in each stage and cluster"
+            )));
+        }
         let mut targets = BTreeMap::<_, Target>::new();
         for target in found {
             let position = self
@@ -84,11 +92,25 @@ impl Catalog {
     pub fn may_place(&self, file: &str) -> bool {
         let mut places = directories_of(file).chain([file]);
         let matches = |path: &str| {
-            self.rules
-                .iter()
-                .any(|rule| rule.find(&self.stages, path).is_some())
+            let mut rules = self.rules.iter();
+            rules.any(|rule| rule.find_anywhere(&self.stages, path).is_some())
         };
         self.discovers() || places.any(matches)
+    }
+
+    /// The application that a file would be of, if its stage had the cluster that its directory is
+    /// for.
+    pub fn dormant(&self, file: &str) -> Option<Target> {
+        let places = directories_of(file).chain([file]);
+        let in_place = |path: &str| {
+            self.rules.iter().find_map(|rule| {
+                let found = rule.find_anywhere(&self.stages, path)?.ok()?;
+                let cluster = found.missing_cluster()?.parse().ok()?;
+                let one = OneOf { cluster, wave: 0 };
+                target(rule, &found, path, Some(&one)).ok()
+            })
+        };
+        places.rev().find_map(in_place)
     }
 
     /// A message for each pattern that matches nothing, with the directory that is most similar.

@@ -1,6 +1,6 @@
 //! The order of stages that an application passes, and its dependencies.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Catalog, Stage, Target, invalid};
 use crate::domain::{Invalid, Name};
@@ -51,42 +51,74 @@ impl Catalog {
 
 /// Checks that dependencies exist and have no cycle.
 pub(super) fn dependencies(targets: &[Target]) -> Result<(), Invalid> {
-    let find = |application: &Name, dependent: &Target| {
-        let cluster = |target: &Target| target.one_of.as_ref().map(|one| one.cluster.clone());
-        targets.iter().find(|target| {
-            target.application == *application
-                && target.stage.name == dependent.stage.name
-                && cluster(target) == cluster(dependent)
-        })
+    let name = |application: &Name, of: &Target| {
+        let cluster = of.one_of.as_ref().map(|one| one.cluster.clone());
+        (application.clone(), of.stage.name.clone(), cluster)
     };
-    for target in targets {
-        let mut trail = vec![target];
-        let mut next: Vec<(usize, &Target)> = vec![(0, target)];
-        while let Some((depth, at)) = next.pop() {
-            trail.truncate(depth);
-            trail.push(at);
-            for name in &at.depends_on {
-                let Some(needed) = find(name, at) else {
-                    return Err(invalid(format_args!(
-                        "{} depends on `{name}`, which has no stage `{}`",
-                        at.title(),
-                        at.stage.name
-                    )));
-                };
-                if trail.iter().any(|earlier| std::ptr::eq(*earlier, needed)) {
-                    let names: Vec<_> = trail
-                        .iter()
-                        .chain([&needed])
-                        .map(|target| target.title())
-                        .collect();
-                    return Err(invalid(format_args!(
-                        "applications depend on each other: {}",
-                        names.join(" → ")
-                    )));
-                }
-                next.push((depth + 1, needed));
+    let all = targets.iter().enumerate();
+    let all: BTreeMap<_, _> = all
+        .map(|(at, target)| (name(&target.application, target), at))
+        .collect();
+    // What was passed once is not passed again: there may be very many ways to it.
+    let mut done = vec![false; targets.len()];
+    for start in 0..targets.len() {
+        // The way to the present target, each with how many of its dependencies were passed.
+        let mut trail = vec![(start, 0)];
+        while let Some((at, next)) = trail.last_mut() {
+            let target = &targets[*at];
+            let Some(application) = target.depends_on.get(*next) else {
+                done[*at] = true;
+                trail.pop();
+                continue;
+            };
+            *next += 1;
+            let Some(needed) = all.get(&name(application, target)).copied() else {
+                return Err(invalid(format_args!(
+                    "{} depends on `{application}`, which has no {}",
+                    target.title(),
+                    match &target.one_of {
+                        Some(one) => format!("`{}/{}`", target.stage.name, one.cluster),
+                        None => format!("stage `{}`", target.stage.name),
+                    }
+                )));
+            };
+            if trail.iter().any(|(on, _)| *on == needed) {
+                let names = trail.iter().map(|(on, _)| *on).chain([needed]);
+                let names: Vec<_> = names.map(|on| targets[on].title()).collect();
+                return Err(invalid(format_args!(
+                    "applications depend on each other: {}",
+                    names.join(" → ")
+                )));
+            }
+            if !done[needed] {
+                trail.push((needed, 0));
             }
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::catalog::{Catalog, Tree};
+
+    /// Forty layers of two, each of which depends on both of the next: 2^40 ways, and no circle.
+    #[test]
+    fn many_ways_to_one_application_are_no_many_looks() {
+        let (mut rules, mut paths) = (String::new(), Vec::new());
+        for layer in 0..40 {
+            for side in ["a", "b"] {
+                let (name, next) = (format!("l{layer}{side}"), layer + 1);
+                let needs = match next {
+                    40 => String::new(),
+                    next => format!(", dependsOn: [l{next}a, l{next}b]"),
+                };
+                rules += &format!("  - {{ name: {name}, path: {name}, namespace: x{needs} }}\n");
+                paths.push(name);
+            }
+        }
+        let catalog = Catalog::parse(&format!("version: 1\napplications:\n{rules}")).unwrap();
+        let tree = Tree::of(paths.iter().map(String::as_str));
+        assert_eq!(catalog.expand(&tree).unwrap().len(), 80);
+    }
 }

@@ -49,6 +49,20 @@ impl Rule {
         stages: &'a [Stage],
         path: &str,
     ) -> Option<Result<Match<'a>, Invalid>> {
+        let found = self.find_anywhere(stages, path)?;
+        // A directory for a cluster that the stage does not have is none of its applications.
+        match &found {
+            Ok(found) if found.missing_cluster().is_some() => None,
+            _ => Some(found),
+        }
+    }
+
+    /// The same, also where the path is for a cluster that the stage does not have.
+    pub(super) fn find_anywhere<'a>(
+        &self,
+        stages: &'a [Stage],
+        path: &str,
+    ) -> Option<Result<Match<'a>, Invalid>> {
         let named = |name: &str| stages.iter().find(|stage| stage.name.as_str() == name);
         let found = self.pattern.find(path, &|name| named(name).is_some())?;
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-/".contains(&b);
@@ -65,14 +79,6 @@ impl Rule {
             // The file has only one.
             (None, None) => stages.first(),
         }?;
-        // A directory for a cluster that the stage does not have is none of its applications.
-        let has = |name: &String| {
-            let mut clusters = stage.clusters.iter();
-            clusters.any(|one| one.cluster.as_str() == name)
-        };
-        if !stage.clusters.is_empty() && found.get(CLUSTER).is_some_and(|name| !has(name)) {
-            return None;
-        }
         let name = match &self.name {
             Some(name) => fill(name, &found),
             None => found.get(APPLICATION)?.clone(),
@@ -105,9 +111,18 @@ impl Rule {
         let images = images.flat_map(|(image, raw)| [image.as_str(), &raw.source]);
         let helm = self.helm.texts();
         let texts = [self.namespace.as_str()].into_iter().chain(images);
-        let texts = texts
-            .chain(self.chart.as_deref())
-            .chain(self.name.as_deref());
+        let texts = texts.chain(self.chart.as_deref());
+        // The name is made before the clusters are told apart.
+        if let Some(name) = &self.name
+            && names_in(name).contains(&CLUSTER)
+            && !self.pattern.placeholders().contains(CLUSTER)
+        {
+            return Err(invalid(format_args!(
+                "`name: {name}`: the path `{}` has no `{{cluster}}`",
+                self.pattern.text
+            )));
+        }
+        let texts = texts.chain(self.name.as_deref());
         for text in texts.chain(helm) {
             if let Some(unknown) = names_in(text)
                 .into_iter()
@@ -124,6 +139,14 @@ impl Rule {
 }
 
 impl Match<'_> {
+    /// The cluster that the path names, if the stage has several and not that one.
+    pub(super) fn missing_cluster(&self) -> Option<&str> {
+        let clusters = &self.stage.clusters;
+        let named = self.found.get(CLUSTER).filter(|_| !clusters.is_empty())?;
+        let has = clusters.iter().any(|one| one.cluster.as_str() == named);
+        (!has).then_some(named)
+    }
+
     /// The stage's clusters that the path is for: the one that it names, or else all of them. None:
     /// the stage has only one.
     pub(super) fn clusters(&self) -> Vec<Option<&OneOf>> {

@@ -91,6 +91,12 @@ impl RawStage {
         let gates = self.gates.validate(&name)?;
         if let Some(rule) = &self.clusters {
             rule.check(&name)?;
+            let by = self.reconcile.as_ref().map(|raw| raw.by);
+            if rule.has_waves() && !matches!(by, None | Some(RawReconciler::Windlass)) {
+                return Err(invalid(format_args!(
+                    "stage `{name}` has `waves`, and windlass applies nothing there: leave them out"
+                )));
+            }
             if self.cluster.is_some() {
                 return Err(invalid(format_args!(
                     "stage `{name}` has both `cluster` and `clusters`: keep one"

@@ -36,7 +36,7 @@ impl Takes {
     pub fn usage(self) -> &'static str {
         match self {
             Self::Nothing => "",
-            Self::Applications => "[APPLICATION[/STAGE] …]",
+            Self::Applications => "[APPLICATION[/STAGE[/CLUSTER]] …]",
             Self::Commit => "[COMMIT]",
             Self::Hold => "[APPLICATION/STAGE …] [--for TIME] REASON",
             Self::Freeze => "STAGE until TIME [REASON]",
@@ -221,6 +221,8 @@ impl<'a> Words<'a> {
         let mut found = Vec::new();
         while let Some(selector) = self.0.first().and_then(|word| Selector::parse(word))
             && selector.stage.is_some()
+            // Who holds a stage holds it in all of its clusters; and a reason may begin with a path.
+            && selector.cluster.is_none()
         {
             found.push(selector);
             self.next();

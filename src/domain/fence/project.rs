@@ -90,6 +90,12 @@ impl Projects {
         self.projects.iter().any(|project| project.includes(repo))
     }
 
+    /// Whether a repository may deploy to a cluster.
+    pub fn grant(&self, repo: &RepoName, cluster: &str) -> bool {
+        let mut projects = self.projects.iter();
+        projects.any(|project| project.includes(repo) && any_matches(&project.clusters, cluster))
+    }
+
     /// What an application of a repository may manage at its destination.
     pub fn fence(&self, repo: &RepoName, destination: &Destination) -> Fence {
         let fits = |project: &&Project| {

@@ -130,6 +130,8 @@ pub fn targets(
     for target in &configured.targets {
         let is_there = |known: &Target| match &target.declared {
             Some(_) => known.is_same(target),
+            // One directory may be an application of several clusters.
+            None if target.one_of.is_some() => known.is_same(target),
             None => known.path == target.path,
         };
         if !targets.iter().any(is_there) {

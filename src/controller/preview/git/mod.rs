@@ -15,7 +15,7 @@ use crate::controller::{Configured, configuration, drafted};
 use crate::domain::catalog::{FILE, Fleet, PolicyChange, Target};
 use crate::domain::codeowners::{self, CodeOwners};
 use crate::domain::pull_request::Failure;
-use crate::domain::{CommitSha, Invalid, Name, RepoName};
+use crate::domain::{CommitSha, Invalid, RepoName};
 use crate::git::{Listing, Merged, Mirror, TooLarge, TreeId};
 use crate::render::{self, Source};
 use configuration::{policy, reconfigured, targets};
@@ -34,8 +34,8 @@ pub struct Changes {
     pub reconfigured: Vec<Target>,
     /// What that makes of the policy of applications, by their titles.
     pub policy: Vec<(String, PolicyChange)>,
-    /// The changed files that each touched application reads.
-    pub reads: BTreeMap<(Name, Name), Vec<String>>,
+    /// The changed files that each touched application reads, by its title.
+    pub reads: BTreeMap<String, Vec<String>>,
     /// The `CODEOWNERS` of the base.
     pub owners: CodeOwners,
 }
@@ -183,12 +183,31 @@ fn compared(
         let inputs = render::inputs(after, &target.render_source());
         diff.add_new(target, inputs);
     }
+    let unmanaged = || {
+        changed_files
+            .iter()
+            .filter(|path| !managed.contains(**path))
+    };
+    diff.changes
+        .reconfigured
+        .extend(dormant(configured, unmanaged()));
     diff.changes.unmanaged = changed_files
         .into_iter()
         .find(|path| *path == FILE || !managed.contains(path))
         .cloned();
     diff.changes.files = changed.files;
     Ok(diff)
+}
+
+/// The applications that files would be of, if their stage had the cluster that their directory
+/// names: a label is enough to bring them to life, so they need what the stage asks for now.
+fn dormant<'a>(
+    configured: &Configured,
+    files: impl Iterator<Item = &'a &'a String>,
+) -> Vec<Target> {
+    let found = files.filter_map(|file| configured.catalog.dormant(file));
+    let by_title: BTreeMap<_, _> = found.map(|target| (target.title(), target)).collect();
+    by_title.into_values().collect()
 }
 
 impl GitDiff {
@@ -213,9 +232,8 @@ impl GitDiff {
     /// Adds an application of the base's patterns. `known`: as the base's configuration has it.
     fn add(&mut self, target: Target, inputs: InputChange<'_>, known: Option<&Target>) {
         if !inputs.reads.is_empty() {
-            let name = (target.application.clone(), target.stage.name.clone());
             let reads = inputs.reads.iter().map(|path| path.to_string()).collect();
-            self.changes.reads.insert(name, reads);
+            self.changes.reads.insert(target.title(), reads);
         }
         // `after` is a part of a stage's policy: a change of it needs the stage's approvals.
         let comes_after_others = known.is_some_and(|known| known.stage.after != target.stage.after);

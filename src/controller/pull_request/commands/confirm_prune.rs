@@ -47,7 +47,7 @@ pub async fn retired_by(invocation: &Invocation<'_>) -> Result<Vec<TargetKey>> {
         }
     }
     let (at, repo) = (commit.clone(), key.repo.clone());
-    let fleet = ctx.environment.fleet.clone();
+    let fleet = ctx.environment.fleet_of(&key.repo);
     ctx.mirror(&key.repo, move |mirror| {
         let Some(parent) = mirror.parent(&at)? else {
             return Ok(Vec::new());

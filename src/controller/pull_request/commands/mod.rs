@@ -29,6 +29,8 @@ mod writings;
 
 pub use unanswered::unanswered;
 
+use std::collections::BTreeSet;
+
 use super::Observation;
 use super::act::put_comment;
 use crate::controller::{Error, Event, Result, Writer};
@@ -112,11 +114,20 @@ async fn reply(
     Ok(())
 }
 
+/// One target for each stage, in the place of one for each of its clusters: the first that the pull
+/// request touches.
+fn leads(mut applications: Vec<TargetKey>) -> Vec<TargetKey> {
+    let mut stages = BTreeSet::new();
+    applications.retain(|key| stages.insert(key.of_stage()));
+    applications
+}
+
 impl Invocation<'_> {
     /// Carries a command out in each application.
     async fn each(&self, applications: Vec<TargetKey>) -> Result<Answer> {
         let applications = match self.command {
-            Command::Promote | Command::Reject | Command::Rollback => self.leads(applications),
+            Command::Promote | Command::Reject | Command::Rollback => leads(applications),
+            Command::Hold | Command::Resume => self.whole_stages(applications),
             _ => applications,
         };
         let mut rows = Vec::new();
@@ -146,15 +157,19 @@ impl Invocation<'_> {
         })
     }
 
-    /// One target for each stage, in the place of one for each of its clusters.
-    fn leads(&self, applications: Vec<TargetKey>) -> Vec<TargetKey> {
-        let lead = |key: TargetKey| {
-            let lead = self.observation.base.lead(&key.of_stage());
-            lead.map_or(key, |lead| lead.key(&self.key.repo))
-        };
-        let mut leads: Vec<_> = applications.into_iter().map(lead).collect();
-        leads.dedup();
-        leads
+    /// All clusters of the stages, also those that the pull request does not touch.
+    fn whole_stages(&self, applications: Vec<TargetKey>) -> Vec<TargetKey> {
+        let mut all = Vec::new();
+        for key in applications {
+            let targets = self.observation.base.targets_of(&key.of_stage());
+            let of_stage = targets.iter().map(|target| target.key(&self.key.repo));
+            for key in of_stage.chain([key]) {
+                if !all.contains(&key) {
+                    all.push(key);
+                }
+            }
+        }
+        all
     }
 
     /// The answer to what only an open pull request has.

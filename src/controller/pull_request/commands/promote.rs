@@ -55,8 +55,16 @@ pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result
         annotations: &[(store::SKIP, skip.as_deref())],
         needs: Needs::Decider,
     };
-    if let Err(why) = invocation.has_quorum(&request).await? {
-        return Ok(Err(why));
+    // It goes to all clusters of the stage: each has a say.
+    for target in base.targets_of(&stage) {
+        let key = target.key(&stage.repo);
+        let request = Request {
+            application: &key,
+            ..request
+        };
+        if let Err(why) = invocation.has_quorum(&request).await? {
+            return Ok(Err(why));
+        }
     }
     // Written before the command counts as carried out: after an interruption it is done again.
     if !invocation.is_handled(application).await? {

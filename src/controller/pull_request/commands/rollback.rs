@@ -2,9 +2,10 @@
 
 use super::Invocation;
 use super::request::{Needs, Outcome, Request};
-use crate::cluster::store;
-use crate::controller::promotion::{places, restored};
+use crate::cluster::store::{self, ApplicationStatus};
+use crate::controller::promotion::{inputs_of_all, places, restored, undoing};
 use crate::controller::{Event, Result};
+use crate::domain::catalog::Target;
 use crate::domain::command::{Done, NotDone};
 use crate::domain::history::{HealthyRevision, last_good};
 use crate::domain::rollback::Rollback;
@@ -28,17 +29,18 @@ pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result
             None => return Ok(Err(NotDone::NoSuchRevision(named.into()))),
         },
     };
-    if let Err(Invalid(why)) = possible(invocation, application, &to).await? {
-        return Ok(Err(NotDone::Impossible(why)));
-    }
     let chosen = invocation.arguments.subject.is_some();
+    let (to, away_from) = match possible(invocation, application, &status, (&to, chosen)).await? {
+        Ok(found) => found,
+        Err(Invalid(why)) => return Ok(Err(NotDone::Impossible(why))),
+    };
     let rollback = Rollback {
         to: to.clone(),
         by: author.clone(),
         reason: String::new(),
         pull_request: Some(invocation.key.number),
         chosen,
-        away_from: status.inputs.clone().filter(|_| !chosen),
+        away_from: away_from.filter(|_| !chosen),
     };
     if let Some(known) = object.rollback().filter(|known| known.to != to) {
         return Ok(Err(NotDone::RollsBack(known.to)));
@@ -67,12 +69,14 @@ pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result
     Ok(outcome)
 }
 
-/// Whether the files of a commit can be put among the present ones.
+/// The commit to go back to, and what to get away from, if the files of a commit can be put among the
+/// present ones. `chosen`: somebody named that commit.
 async fn possible(
     invocation: &Invocation<'_>,
     application: &TargetKey,
-    to: &CommitSha,
-) -> Result<std::result::Result<(), Invalid>> {
+    status: &ApplicationStatus,
+    (to, chosen): (&CommitSha, bool),
+) -> Result<std::result::Result<(CommitSha, Option<String>), Invalid>> {
     let base = &invocation.observation.base;
     let targets = base.targets_of(&application.of_stage());
     let targets: Vec<_> = targets.into_iter().cloned().collect();
@@ -80,10 +84,23 @@ async fn possible(
         let why = format!("{} is not in Git any more", application.title());
         return Ok(Err(Invalid(why)));
     }
+    let own = base.target(application).map(Target::render_source);
     let (places, commit, to) = (places(&targets), base.commit.clone(), to.clone());
-    let job = move |mirror: &Mirror| restored(mirror, mirror.tree(&commit)?, &places, &to);
-    let edits = invocation.ctx.mirror(&application.repo, job).await?;
-    Ok(edits.map(drop))
+    let status = status.clone();
+    let job = move |mirror: &Mirror| {
+        let to = match own.filter(|_| !chosen) {
+            Some(place) => undoing(mirror, &status, &place, &places, to)?,
+            None => to,
+        };
+        let edits = restored(mirror, mirror.tree(&commit)?, &places, &to)?;
+        let away_from = match places.len() {
+            // What it had when it was seen last: a push since then is away from it already.
+            1 => status.inputs,
+            _ => Some(inputs_of_all(mirror, &commit, &places)?),
+        };
+        Ok(edits.map(|_| (to, away_from)))
+    };
+    invocation.ctx.mirror(&application.repo, job).await
 }
 
 /// The commit that is named: by itself, or by an image that a healthy one had.

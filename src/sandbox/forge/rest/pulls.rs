@@ -175,11 +175,9 @@ impl Asked<'_> {
             .then(|| shapes.pull(repo, pull, None));
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         let role = repo.role(&self.login);
-        let pull = repo
-            .pulls
-            .iter_mut()
-            .find(|pull| pull.number == number)
-            .ok_or_else(not_found)?;
+        let mut pulls = repo.pulls.iter_mut();
+        let pull = pulls.find(|pull| pull.number == number);
+        let pull = pull.ok_or_else(not_found)?;
         if !self.by_app() && role < Role::Write && pull.author != self.login {
             return Err(Reply::error(403, "Must have push access to repository"));
         }

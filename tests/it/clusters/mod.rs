@@ -1,4 +1,7 @@
-//! Several clusters: one that cannot be used holds up no other, and comes without a restart.
+//! Several clusters: one that cannot be used holds up no other, and comes without a restart; and
+//! stages that have several.
+
+mod directories;
 
 use serde_json::Value;
 use windlass::sandbox::control_plane::ControlPlane;
@@ -7,7 +10,6 @@ use windlass::sandbox::installation::{install, install_definitions};
 use windlass::sandbox::process::Folder;
 use windlass::sandbox::tools::Tools;
 
-use crate::paths::command::reply;
 use crate::support::lab::has;
 use crate::support::{Setup, World};
 
@@ -227,125 +229,6 @@ async fn a_stage_goes_to_its_clusters_in_waves_and_one_that_dies_holds_up_no_oth
     has(&told, &["the cluster cannot be reached"]);
     let us = world.application("shop.production.us").await;
     assert_eq!(us["status"]["reason"], "ClusterUnreachable");
-}
-
-/// A world whose `production` is what `change` makes of its part of `windlass.yaml`, with a second
-/// name for its cluster: `other`.
-async fn with_production(
-    change: impl FnOnce(&str) -> String,
-    files: impl FnOnce(&World) -> Vec<(String, String)>,
-) -> World {
-    let mut world = World::asleep(Setup {
-        projects: Some(example::PROJECTS.replace("[local]", "[local, other]")),
-        ..Setup::default()
-    })
-    .await;
-    let catalog = world.file("windlass.yaml");
-    let (staging, production) = catalog.split_once("  production:").unwrap();
-    let catalog = format!("{staging}  production:{}", change(production));
-    let files = files(&world);
-    let mut all = vec![("windlass.yaml", Some(catalog.as_str()))];
-    all.extend(
-        files
-            .iter()
-            .map(|(path, text)| (path.as_str(), Some(text.as_str()))),
-    );
-    world.commit("Production", &all);
-    let kubeconfig = world.cache().with_file_name("kubeconfig");
-    let clusters = format!("other={}", kubeconfig.display());
-    world
-        .windlass
-        .environment
-        .push(("WINDLASS_CLUSTERS", clusters));
-    world.start();
-    world
-}
-
-/// The files that a pull request changes.
-fn files(world: &World, number: u64) -> Vec<String> {
-    let files = world.read(&format!("pulls/{number}/files"));
-    let files = files.as_array().unwrap().iter();
-    files
-        .map(|file| file["filename"].as_str().unwrap().to_string())
-        .collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn each_cluster_may_have_a_directory_and_one_pull_request_moves_all() {
-    let overlays = |world: &World| -> Vec<(String, String)> {
-        let overlay = |cluster: &str| {
-            let namespace = world.namespace(&format!("shop-{cluster}-production"));
-            let folder = format!("clusters/{cluster}/shop");
-            let kustomization = format!(
-                "namespace: {namespace}\nresources:\n  - ../../../apps/shop/base\n  - namespace.yaml\nimages:\n  - name: ghcr.io/acme/shop\n    newTag: \"1.0.0\"\n    digest: {}\n",
-                example::first_digest()
-            );
-            let object =
-                format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n");
-            [
-                (format!("{folder}/kustomization.yaml"), kustomization),
-                (format!("{folder}/namespace.yaml"), object),
-            ]
-        };
-        ["local", "other"].into_iter().flat_map(overlay).collect()
-    };
-    let several = |production: &str| {
-        let production =
-            production.replacen("cluster: local", "clusters: { names: [local, other] }", 1);
-        let (stage, rules) = production.split_once("applications:\n").unwrap();
-        let own = rules.replace(
-            "apps/{application}/{stage}",
-            "clusters/{cluster}/{application}",
-        );
-        let own = own.replacen("    namespace", "    stage: production\n    namespace", 1);
-        let own = own.replace(
-            "{application}-{stage}",
-            "{application}-{cluster}-production",
-        );
-        let staging = rules.replace("apps/{application}/{stage}", "apps/{application}/staging");
-        let staging = staging.replacen("    namespace", "    stage: staging\n    namespace", 1);
-        format!("{stage}applications:\n{own}{staging}")
-    };
-    let world = with_production(several, overlays).await;
-    let healthy = async |tag: &str| {
-        for cluster in ["local", "other"] {
-            let name = format!("shop.production.{cluster}");
-            world
-                .until(&format!("{name} is healthy with {tag}"), async || {
-                    let status = world.application(&name).await["status"].clone();
-                    let images = status["images"].to_string();
-                    (status["health"] == "Healthy" && images.contains(tag)).then_some(())
-                })
-                .await;
-        }
-    };
-    healthy("1.0.0").await;
-    let (_, number) = world.up_to_review("1.1.0").await;
-    let both = [
-        "clusters/local/shop/kustomization.yaml",
-        "clusters/other/shop/kustomization.yaml",
-    ];
-    assert_eq!(files(&world, number), both);
-    world.approve("mia", number);
-    let merge = world.merged(number).await;
-    world.sync_status(&merge, "success").await;
-    healthy("1.1.0").await;
-    // And takes all back.
-    let asked = world.comment("bob", number, "/rollback");
-    let answer = reply(&world, number, asked).await;
-    has(
-        &answer,
-        &["a pull request takes `shop/production/local` back to"],
-    );
-    let back = world
-        .titled("production", "Roll back shop/production to ")
-        .await;
-    assert_eq!(files(&world, back), both);
-    world.previewed(back).await;
-    world.approve("mia", back);
-    let merge = world.merged(back).await;
-    world.sync_status(&merge, "success").await;
-    healthy("1.0.0").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
