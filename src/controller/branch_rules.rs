@@ -25,24 +25,28 @@ pub struct Cache {
 
 /// The rules of a repository's base branch.
 pub async fn of(ctx: &Reader, base: &Base) -> Result<Arc<BranchRules>> {
-    let (repo, branch) = (&base.repo.name, &base.repo.default_branch);
+    let repo = &base.repo.name;
     let known = locked(&ctx.cache.rules.known).get(repo).cloned();
     if let Some((at, rules)) = known
         && at.elapsed() < READ_AGAIN
     {
         return Ok(rules);
     }
-    let rules = match ctx.github.rules(repo, branch).await {
-        Ok(rules) => rules,
-        Err(error @ (github::Error::NotFound { .. } | github::Error::Refused { .. })) => {
-            tracing::warn!(%repo, %error, "the rules of the branch cannot be read: what GitHub demands is only known once it refuses");
-            BranchRules::default()
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let rules = Arc::new(rules);
+    let rules = Arc::new(read(ctx, base).await?);
     locked(&ctx.cache.rules.known).insert(repo.clone(), (Instant::now(), rules.clone()));
     Ok(rules)
+}
+
+async fn read(ctx: &Reader, base: &Base) -> Result<BranchRules> {
+    let (repo, branch) = (&base.repo.name, &base.repo.default_branch);
+    match ctx.github.rules(repo, branch).await {
+        Ok(rules) => Ok(rules),
+        Err(error @ (github::Error::NotFound { .. } | github::Error::Refused { .. })) => {
+            tracing::warn!(%repo, %error, "the rules of the branch cannot be read: what GitHub demands is only known once it refuses");
+            Ok(BranchRules::default())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The rules may have changed: they are read again.
@@ -52,11 +56,21 @@ pub fn forget(ctx: &Reader, repo: &RepoName) {
 
 /// Whether the rules require our verdict before anybody may merge.
 pub async fn require_our_gate(ctx: &Reader, base: &Base) -> Result<bool> {
+    has_our_gate(ctx, &*of(ctx, base).await?).await
+}
+
+/// The same of the rules as they are now. They are not kept: the hour begins with the first pull
+/// request that needs them.
+pub async fn require_our_gate_now(ctx: &Reader, base: &Base) -> Result<bool> {
+    has_our_gate(ctx, &read(ctx, base).await?).await
+}
+
+async fn has_our_gate(ctx: &Reader, rules: &BranchRules) -> Result<bool> {
     let gate = RequiredCheck {
         name: GATE_CONTEXT.into(),
         app: Some(ctx.github.identity().await?.id),
     };
-    Ok(of(ctx, base).await?.checks.contains(&gate))
+    Ok(rules.checks.contains(&gate))
 }
 
 /// The methods of merging that are left, best first.

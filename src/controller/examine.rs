@@ -91,7 +91,7 @@ pub async fn repository(ctx: &Arc<Reader>, repo: &RepoName) -> Vec<Finding> {
         },
     };
     let branch = base.repo.default_branch.clone();
-    let rules = match branch_rules::require_our_gate(ctx, &base).await {
+    let rules = match branch_rules::require_our_gate_now(ctx, &base).await {
         _ if ctx.preview_only => None,
         Ok(true) => Some(Finding::GateRequired { repo, branch }),
         Ok(false) => Some(Finding::GateNotRequired { repo, branch }),

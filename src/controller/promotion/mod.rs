@@ -131,21 +131,18 @@ enum Observed {
 async fn observe(ctx: &Arc<Reader>, key: &StageKey) -> Result<Observed> {
     let base = ctx.known_base(&key.repo).await?;
     let targets: Vec<_> = base.targets_of(key).into_iter().cloned().collect();
-    let Some(target) = targets.first().cloned() else {
+    let Some(target) = targets.first() else {
         return Ok(Observed::Nothing);
     };
-    let earlier = earlier(ctx, key, &target).await?;
+    let earlier = earlier(ctx, key, target).await?;
     let object = ctx.store.promotion(key).await?;
     let promoted = promoted(object.as_ref(), &targets, &earlier);
     if !promoted.is_empty() {
         return Ok(Observed::Promoted(promoted));
     }
     let applications = ctx.applications_of(key).await?;
-    let rollback = applications.iter().find_map(Application::rollback);
-    let rolled_back = applications
-        .iter()
-        .find(|object| object.rollback().is_some());
-    let application = rolled_back.or(applications.first()).cloned();
+    let application = representative(&applications);
+    let rollback = application.as_ref().and_then(Application::rollback);
     if rollback.is_none()
         && let Some((application, rollback)) =
             rollback::automatic(ctx, &base, &applications, &targets).await?
@@ -192,6 +189,13 @@ async fn observe(ctx: &Arc<Reader>, key: &StageKey) -> Result<Observed> {
         facts = rollback::facts(key, &object, application, rollback, facts);
     }
     Ok(Observed::Facts(object, Box::new(facts), pulls.is_fresh()))
+}
+
+/// The object that says what is done in a stage: the one with a rollback under way, or else the first.
+fn representative(applications: &[Application]) -> Option<Application> {
+    let mut all = applications.iter();
+    let rolls_back = all.find(|object| object.rollback().is_some());
+    rolls_back.or(applications.first()).cloned()
 }
 
 /// The state in Git, with its query. If a stale mirror could look the same, it is read again from

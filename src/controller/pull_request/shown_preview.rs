@@ -11,9 +11,9 @@ use crate::controller::cache::locked;
 use crate::controller::preview::{self, Changes, GitDiff, Touched};
 use crate::controller::resource_owners::{self, ResourceOwners};
 use crate::controller::{Base, Environment, Error, Event, Reader, Result, side_by_side};
-use crate::domain::catalog::Target;
+use crate::domain::catalog::{MergePolicy, Target};
 use crate::domain::plan::Change;
-use crate::domain::pull_request::{self, ApplicationPreview, Failure, Preview};
+use crate::domain::pull_request::{self, ApplicationPreview, Failure, Preview, TakenBack};
 use crate::domain::{CommitSha, PullRequestKey, RepoName, TargetKey};
 use crate::github::PullSnapshot;
 use crate::render::Budget;
@@ -331,7 +331,14 @@ async fn name_sources(ctx: &Arc<Reader>, base: &Base, app: &mut ApplicationPrevi
         .html_url
         .strip_suffix(&format!("/{}", base.repo.name))
         .unwrap_or_default();
+    let newest = object.as_ref().map(|object| &object.spec.candidates[..]);
+    let is_auto = base
+        .target(&app.key)
+        .is_some_and(|target| target.stage.merge == MergePolicy::Auto);
     for image in &mut app.images {
+        let taken_back = TakenBack { holds: is_auto };
+        image.taken_back =
+            pull_request::takes_back(image, newest.unwrap_or_default()).then_some(taken_back);
         image.source = pull_request::source_of(image, &announced, web);
     }
     Ok(())

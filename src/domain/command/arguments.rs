@@ -36,7 +36,7 @@ impl Takes {
     pub fn usage(self) -> &'static str {
         match self {
             Self::Nothing => "",
-            Self::Applications => "[APPLICATION[/STAGE[/CLUSTER]] …]",
+            Self::Applications => "[APPLICATION[/STAGE] …]",
             Self::Commit => "[COMMIT]",
             Self::Hold => "[APPLICATION/STAGE …] [--for TIME] REASON",
             Self::Freeze => "STAGE until TIME [REASON]",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::image::{Candidate, ImageRef};
+use crate::domain::image::{Candidate, ImageRef, same_image};
 
 /// An image that the pull request changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +13,26 @@ pub struct ImageChange {
     /// The link to the change of the image's source, as text and URL. None: no event announced the
     /// source commits.
     pub source: Option<(String, String)>,
+    /// It takes back the newest image that was announced here.
+    pub taken_back: Option<TakenBack>,
+}
+
+/// What it decides to take an image back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TakenBack {
+    /// The stage is held, since windlass merges into it without a review.
+    pub holds: bool,
+}
+
+/// Whether a change takes back the newest image that was announced. `newest`: the candidates of the
+/// stage.
+pub fn takes_back(change: &ImageChange, newest: &[Candidate]) -> bool {
+    let digest = |image: &Option<ImageRef>| image.as_ref().and_then(|image| image.digest.clone());
+    let (from, to) = (digest(&change.from), digest(&change.to));
+    from != to
+        && newest.iter().any(|candidate| {
+            same_image(&candidate.image, &change.name) && Some(&candidate.digest) == from.as_ref()
+        })
 }
 
 /// The link that compares the source of an image before and after. `announced`: all remembered
@@ -96,6 +116,7 @@ pub fn image_changes(base: &[(String, ImageRef)], head: &[(String, ImageRef)]) -
                 from: from.cloned(),
                 to: to.cloned(),
                 source: None,
+                taken_back: None,
             };
             if !changes.contains(&change) {
                 changes.push(change);

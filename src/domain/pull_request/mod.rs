@@ -20,7 +20,7 @@ mod progress;
 mod source;
 
 pub use failures::{FailedSync, note_failure};
-pub use images::{ImageChange, image_changes, source_of};
+pub use images::{ImageChange, TakenBack, image_changes, source_of, takes_back};
 pub use preview::{ApplicationPreview, Failure, Preview};
 pub use progress::{ApplicationSummary, RevisionOrder, Rollout, RolloutState, progress};
 pub use source::Source;

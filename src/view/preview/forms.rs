@@ -12,7 +12,7 @@ use super::parts::{Part, Told, badge, problem};
 use super::title::{action_word, counts};
 use crate::domain::image::ImageRef;
 use crate::domain::plan::{self, Action, Confidence};
-use crate::domain::pull_request::ApplicationPreview;
+use crate::domain::pull_request::{ApplicationPreview, ImageChange};
 
 /// How much is told, from most to least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,7 +243,7 @@ fn application_view(
             badge(worst).into()
         },
         error: app.error.as_ref().map(|error| told(error)),
-        notes: app.notes.clone(),
+        notes: app.notes.iter().cloned().chain(taken_back(app)).collect(),
         changes,
         same: same.len(),
         buckets: buckets(app),
@@ -290,6 +290,27 @@ pub(super) fn change_view(
         },
         diff,
     }
+}
+
+/// What is decided by taking images back.
+fn taken_back(app: &ApplicationPreview) -> Vec<String> {
+    let words = |image: &ImageChange| {
+        let taken_back = image.taken_back?;
+        let tag = image.from.as_ref().and_then(|from| from.tag.as_ref());
+        let name = match tag {
+            Some(tag) => format!("{}:{tag}", image.name),
+            None => image.name.clone(),
+        };
+        let (title, name) = (code(&app.key.of_stage().title()), code(&name));
+        let next = match taken_back.holds {
+            true => "and holds the stage: the next image is merged after `/resume`",
+            false => "and proposes the next image that is announced",
+        };
+        Some(format!(
+            "Once this is merged, windlass does not propose {name} for {title} again, {next}."
+        ))
+    };
+    app.images.iter().filter_map(words).collect()
 }
 
 /// `` `us` ``, or `` `us`, wave 2 `` where other clusters are synced first.

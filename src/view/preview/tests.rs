@@ -70,6 +70,7 @@ fn of(comparisons: Vec<Comparison>) -> Preview {
                 from: image("1"),
                 to: image("2"),
                 source: None,
+                taken_back: None,
             }],
             error: None,
             notes: vec![],

@@ -86,6 +86,28 @@ async fn what_a_person_takes_back_is_not_proposed_again_until_a_newer_image_come
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_preview_of_a_revert_says_what_is_decided_by_it() {
+    let world = World::new().await;
+    let (staging, production) = (world.file(STAGING), world.file(PRODUCTION));
+    let (_, number) = world.up_to_review("1.1.0").await;
+    world.approve("mia", number);
+    let merged = world.merged(number).await;
+    world.sync_status(&merged, "success").await;
+    let files = [(STAGING, Some(&*staging)), (PRODUCTION, Some(&*production))];
+    let revert = world.propose("bob", "revert", &files);
+    world.previewed(revert).await;
+    let text = world.conversation(revert);
+    let notes: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("Once this is merged"))
+        .collect();
+    insta::assert_snapshot!(notes.join("\n"), @"
+    Once this is merged, windlass does not propose `ghcr.io/acme/shop:1.1.0` for `shop/staging` again, and holds the stage: the next image is merged after `/resume`.
+    Once this is merged, windlass does not propose `ghcr.io/acme/shop:1.1.0` for `shop/production` again, and proposes the next image that is announced.
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_merge_that_was_taken_back_while_windlass_was_away_is_known_by_its_pull_request() {
     let world = World::new().await;
     let (_, number) = world.up_to_review("1.1.0").await;

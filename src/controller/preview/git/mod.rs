@@ -178,19 +178,14 @@ fn compared(
         managed.extend(inputs.files());
         diff.add(target, inputs, known);
     }
-    let new_targets = diff.new_of(proposed, configured.is_drafted);
-    for target in new_targets {
+    for target in diff.new_of(proposed, configured.is_drafted) {
         let inputs = render::inputs(after, &target.render_source());
         diff.add_new(target, inputs);
     }
-    let unmanaged = || {
-        changed_files
-            .iter()
-            .filter(|path| !managed.contains(**path))
-    };
-    diff.changes
-        .reconfigured
-        .extend(dormant(configured, unmanaged()));
+    let mut unmanaged = changed_files.clone();
+    unmanaged.retain(|path| !managed.contains(path));
+    let dormant = dormant(configured, &unmanaged);
+    diff.changes.reconfigured.extend(dormant);
     diff.changes.unmanaged = changed_files
         .into_iter()
         .find(|path| *path == FILE || !managed.contains(path))
@@ -201,10 +196,8 @@ fn compared(
 
 /// The applications that files would be of, if their stage had the cluster that their directory
 /// names: a label is enough to bring them to life, so they need what the stage asks for now.
-fn dormant<'a>(
-    configured: &Configured,
-    files: impl Iterator<Item = &'a &'a String>,
-) -> Vec<Target> {
+fn dormant(configured: &Configured, files: &BTreeSet<&String>) -> Vec<Target> {
+    let files = files.iter();
     let found = files.filter_map(|file| configured.catalog.dormant(file));
     let by_title: BTreeMap<_, _> = found.map(|target| (target.title(), target)).collect();
     by_title.into_values().collect()
