@@ -136,31 +136,29 @@ async fn observe(ctx: &Arc<Reader>, key: &StageKey) -> Result<Observed> {
     };
     let earlier = earlier(ctx, key, target).await?;
     let object = ctx.store.promotion(key).await?;
-    let promoted = promoted(object.as_ref(), &targets, &earlier);
-    if !promoted.is_empty() {
-        return Ok(Observed::Promoted(promoted));
+    match promoted(object.as_ref(), &targets, &earlier) {
+        promoted if promoted.is_empty() => {}
+        promoted => return Ok(Observed::Promoted(promoted)),
     }
     let applications = ctx.applications_of(key).await?;
     let application = representative(&applications);
     let rollback = application.as_ref().and_then(Application::rollback);
     if rollback.is_none()
-        && let Some((application, rollback)) =
+        && let Some((failing, rollback)) =
             rollback::automatic(ctx, &base, &applications, &targets).await?
     {
-        return Ok(Observed::Fails(application.into(), rollback));
+        return Ok(Observed::Fails(failing.into(), rollback));
     }
     // A rollback needs the object too.
     let Some(object) = object else {
         let begins = rollback.map(|_| Observed::Promoted(Vec::new()));
         return Ok(begins.unwrap_or(Observed::Nothing));
     };
-    let (candidates, decided) = (object.spec.candidates.clone(), decisions(&object));
-    let rolls_back = rollback.is_some() || rollback::was_last(&object).is_some();
-    if candidates.is_empty() && decided.is_empty() && !rolls_back {
+    let Some((candidates, decided)) = at_hand(&object, rollback.as_ref()) else {
         return Ok(Observed::Nothing);
-    }
-    let (bot, pulls) = (ctx.github.identity().await?, pulls::of(ctx, key).await?);
-    let bot = bot.login.clone();
+    };
+    let bot = ctx.github.identity().await?.login.clone();
+    let pulls = pulls::of(ctx, key).await?;
     let pull = match our_pull(pulls.value.to_vec(), key, &bot) {
         Ok(pull) => pull,
         Err(why) => return Ok(Observed::Unreadable(object, why)),
@@ -189,6 +187,17 @@ async fn observe(ctx: &Arc<Reader>, key: &StageKey) -> Result<Observed> {
         facts = rollback::facts(key, &object, application, rollback, facts);
     }
     Ok(Observed::Facts(object, Box::new(facts), pulls.is_fresh()))
+}
+
+/// The candidates, and what was decided of them. None: there is nothing to do.
+fn at_hand(
+    object: &Promotion,
+    rollback: Option<&Rollback>,
+) -> Option<(Vec<Candidate>, Vec<promotion::Decision>)> {
+    let (candidates, decided) = (object.spec.candidates.clone(), decisions(object));
+    let rolls_back = rollback.is_some() || rollback::was_last(object).is_some();
+    let is_idle = candidates.is_empty() && decided.is_empty() && !rolls_back;
+    (!is_idle).then_some((candidates, decided))
 }
 
 /// The object that says what is done in a stage: the one with a rollback under way, or else the first.
