@@ -64,19 +64,24 @@ impl Base {
     }
 
     pub fn target(&self, key: &TargetKey) -> Option<&Target> {
-        self.configured()?
-            .targets
-            .iter()
-            .find(|target| target.key(&self.repo.name) == *key)
+        let mut targets = self.targets();
+        targets.find(|target| target.names() == key.names() && self.repo.name == key.repo)
+    }
+
+    /// The applications of a valid configuration.
+    fn targets(&self) -> impl Iterator<Item = &Target> {
+        let configured = self.configured().into_iter();
+        configured.flat_map(|configured| &configured.targets)
     }
 
     /// The targets of an application in a stage: one for each of the stage's clusters, the first
     /// wave first.
     pub fn targets_of(&self, key: &StageKey) -> Vec<&Target> {
-        let targets = self.configured().into_iter();
-        let targets = targets.flat_map(|configured| &configured.targets);
-        let of_key = |target: &&Target| target.key(&self.repo.name).of_stage() == *key;
-        targets.filter(of_key).collect()
+        let of_key = |target: &&Target| {
+            let (application, stage, _) = target.names();
+            (application, stage, &self.repo.name) == (&key.application, &key.stage, &key.repo)
+        };
+        self.targets().filter(of_key).collect()
     }
 
     /// The first of them.
@@ -356,15 +361,9 @@ impl Reader {
     /// the stage had before it got several clusters, as long as there is one.
     pub async fn applications_of(self: &Arc<Self>, key: &StageKey) -> Result<Vec<Application>> {
         let base = self.known_base(&key.repo).await?;
-        let alone = TargetKey {
-            repo: key.repo.clone(),
-            application: key.application.clone(),
-            stage: key.stage.clone(),
-            cluster: None,
-        };
         let targets = base.targets_of(key);
         let mut keys: Vec<_> = targets.iter().map(|target| target.key(&key.repo)).collect();
-        keys.push(alone);
+        keys.push(key.alone());
         keys.dedup();
         let mut all = Vec::new();
         for key in keys {

@@ -61,7 +61,7 @@ pub async fn change(
         .mirror(&key.repo, move |mirror| {
             let (inputs, revision) = change_of(mirror, &tip, &place, previous)?;
             let behind = match synced.filter(|synced| *synced != revision) {
-                Some(synced) => behind(mirror, &tip, &place, &synced)?,
+                Some(synced) => behind(mirror, (&tip, &inputs), &place, &synced)?,
                 None => 0,
             };
             Ok((inputs, revision, behind))
@@ -113,12 +113,11 @@ pub fn change_of(
 /// at most [`HISTORY`] commits are searched.
 fn behind(
     mirror: &Mirror,
-    tip: &CommitSha,
+    (tip, inputs): (&CommitSha, &RenderInputs),
     place: &RenderSource,
     synced: &CommitSha,
 ) -> anyhow::Result<u32> {
-    let (mut at, mut count) = (tip.clone(), 0);
-    let mut hash = hash_of(&inputs_at(mirror, &at, place)?);
+    let (mut at, mut hash, mut count) = (tip.clone(), hash_of(inputs), 0);
     for _ in 0..HISTORY {
         if at == *synced {
             break;

@@ -222,7 +222,7 @@ impl World<'_> {
     /// The promotion of an application that is rolled back by itself if it fails.
     fn rolls_back(&self, key: &TargetKey) -> Option<Key> {
         let mut targets = self.targets(&key.repo);
-        let target = targets.find(|target| target.key(&key.repo) == *key)?;
+        let target = targets.find(|target| target.names() == key.names())?;
         let rolls_back = target.stage.rollback.is_some();
         rolls_back.then(|| Key::Promotion(key.of_stage()))
     }
@@ -234,12 +234,12 @@ impl World<'_> {
             let targets = self.targets(&key.repo);
             targets.filter(|target| target.stage.name == key.stage)
         };
-        let cluster = |target: &Target| target.key(&key.repo).cluster;
         let depends = |target: &&Target| {
-            cluster(target) == key.cluster && target.depends_on.contains(&key.application)
+            let (_, _, cluster) = target.names();
+            cluster == key.cluster.as_ref() && target.depends_on.contains(&key.application)
         };
         let wave = |target: &Target| target.one_of.as_ref().map_or(0, |one| one.wave);
-        let own = of_stage().find(|target| target.key(&key.repo) == *key);
+        let own = of_stage().find(|target| target.names() == key.names());
         let later = |target: &&Target| {
             target.application == key.application && own.is_some_and(|own| wave(target) > wave(own))
         };

@@ -194,7 +194,7 @@ pub fn deviations(
 /// The approved plans that lead to these inputs, newest first.
 fn leading_to<'a>(plans: &'a [ApprovedPlan], inputs: &'a str) -> Vec<&'a ApprovedPlan> {
     let (mut found, mut at) = (Vec::new(), inputs);
-    while let Some(plan) = plans.iter().rfind(|plan| plan.to == at)
+    while let Some(plan) = synced(plans, at)
         && found.len() < plans.len()
     {
         found.push(plan);

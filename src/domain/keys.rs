@@ -32,13 +32,37 @@ impl StageKey {
 
     /// The name of the `Promotion` object.
     pub fn object_name(&self) -> String {
-        format!("{}.{}", self.application, self.stage)
+        joined((&self.application, &self.stage, None), '.')
     }
 
     /// `shop/production`, for people.
     pub fn title(&self) -> String {
-        format!("{}/{}", self.application, self.stage)
+        joined((&self.application, &self.stage, None), '/')
     }
+
+    /// The key of its only target, where the stage has one cluster.
+    pub fn alone(&self) -> TargetKey {
+        TargetKey {
+            repo: self.repo.clone(),
+            application: self.application.clone(),
+            stage: self.stage.clone(),
+            cluster: None,
+        }
+    }
+}
+
+/// An application, a stage, and one of the stage's clusters, where it has several: what tells one
+/// target of a repository from another.
+pub type TargetNames<'a> = (&'a Name, &'a Name, Option<&'a Name>);
+
+/// The names with a character between them.
+pub fn joined((application, stage, cluster): TargetNames<'_>, between: char) -> String {
+    let mut text = format!("{application}{between}{stage}");
+    if let Some(cluster) = cluster {
+        text.push(between);
+        text.push_str(cluster.as_str());
+    }
+    text
 }
 
 impl fmt::Display for StageKey {
@@ -59,6 +83,10 @@ pub struct TargetKey {
 }
 
 impl TargetKey {
+    pub fn names(&self) -> TargetNames<'_> {
+        (&self.application, &self.stage, self.cluster.as_ref())
+    }
+
     /// The key of what is promoted to it.
     pub fn of_stage(&self) -> StageKey {
         StageKey {
@@ -76,13 +104,13 @@ impl TargetKey {
 
     /// The name of the `Application` object.
     pub fn object_name(&self) -> String {
-        self.joined('.')
+        joined(self.names(), '.')
     }
 
     /// `shop/production` or `shop/production/eu`, for people and for the
     /// `windlass.dev/application` annotation.
     pub fn title(&self) -> String {
-        self.joined('/')
+        joined(self.names(), '/')
     }
 
     /// `production`, or `production/eu`: where it goes.
@@ -91,19 +119,11 @@ impl TargetKey {
         format!("{}{}", self.stage, cluster.unwrap_or_default())
     }
 
-    fn joined(&self, between: char) -> String {
-        let stage = format!("{}{between}{}", self.application, self.stage);
-        match &self.cluster {
-            Some(cluster) => format!("{stage}{between}{cluster}"),
-            None => stage,
-        }
-    }
-
     /// The value of the `windlass.dev/owner` label: 16 hexadecimal digits of
     /// SHA-256 over the repository's numeric id (which survives renames),
     /// application, stage and, where it is a part of the key, cluster.
     pub fn owner_label(&self, repository_id: u64) -> String {
-        let digest = Sha256::digest(format!("{repository_id}\n{}", self.joined('\n')));
+        let digest = Sha256::digest(format!("{repository_id}\n{}", joined(self.names(), '\n')));
         hex::encode(&digest[..8])
     }
 }

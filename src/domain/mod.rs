@@ -57,7 +57,7 @@ pub mod uses;
 pub mod yaml;
 
 pub use ids::{CommitSha, FOREIGN_IDS, Hint, MergeGroup, Name, PullFact, RepoName};
-pub use keys::{CommitKey, PullRequestKey, StageKey, TargetKey};
+pub use keys::{CommitKey, PullRequestKey, StageKey, TargetKey, TargetNames, joined};
 pub use labels::{APPLICATION_ANNOTATION, OWNER_LABEL};
 
 /// A message about a value that is not valid for its type.

@@ -183,6 +183,9 @@ async fn offer(
     let configured = base.configured();
     let mut offered_to = BTreeSet::new();
     for target in configured.iter().flat_map(|configured| &configured.targets) {
+        if target.image(verified.image()).is_none() {
+            continue;
+        }
         let key = target.key(&base.repo.name).of_stage();
         // All clusters of a stage get it at once.
         if !offered_to.insert(key.clone()) {

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::connect;
 use crate::cluster::store::{ADOPT, Application, CONFIRM_PRUNE, HOLD, PAUSE, SYNC_REQUEST};
+use crate::domain::command::Selector;
 use crate::domain::{CommitSha, sync};
 use status::StatusArgs;
 
@@ -222,22 +223,20 @@ async fn annotate_all(args: &ApplicationArgs, annotations: Value) -> anyhow::Res
 /// What a name stands for: `shop/production` is each cluster of the stage, where it has several.
 async fn each(args: &ApplicationArgs) -> anyhow::Result<Vec<ApplicationArgs>> {
     let alone = vec![args.clone()];
-    if args.application.split('/').count() != 2 {
+    let selector = Selector::parse(&args.application);
+    let Some(selector) = selector.filter(|it| it.stage.is_some() && it.cluster.is_none()) else {
         return Ok(alone);
-    }
+    };
     let listed = api(&args.installation).await?;
     let listed = listed.list(&ListParams::default()).await;
-    let of_stage = format!("{}/", args.application);
-    let titles = listed.into_iter().flat_map(|list| list.items);
-    let titles = titles.map(|object| object.key().title());
-    let mut found: Vec<_> = titles
-        .filter(|title| title.starts_with(&of_stage))
-        .collect();
-    found.sort();
-    let found: Vec<_> = found
-        .into_iter()
-        .map(|application| ApplicationArgs {
-            application,
+    let keys = listed.into_iter().flat_map(|list| list.items);
+    let mut keys: Vec<_> = keys.map(|object| object.key()).collect();
+    keys.retain(|key| key.cluster.is_some() && selector.matches(key));
+    keys.sort();
+    let found: Vec<_> = keys
+        .iter()
+        .map(|key| ApplicationArgs {
+            application: key.title(),
             installation: args.installation.clone(),
         })
         .collect();

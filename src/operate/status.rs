@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{ApplicationArgs, Installation, api, read};
 use crate::cluster::store::Application;
-use crate::domain::command::Past;
+use crate::domain::command::{Past, Selector};
 use crate::view::{self, StatusRow, Tone, standing};
 
 /// `windlass status`
@@ -56,10 +56,9 @@ enum Output {
 impl StatusArgs {
     fn shows(&self, object: &Application) -> bool {
         let spec = &object.spec;
-        let title = object.key().title();
         let named = |wanted: &String| {
-            let rest = title.strip_prefix(wanted.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            let selector = Selector::parse(wanted);
+            selector.is_some_and(|selector| selector.matches(&object.key()))
         };
         self.application.as_ref().is_none_or(named)
             && self

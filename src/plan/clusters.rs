@@ -15,6 +15,7 @@ use crate::cluster::store::Application;
 use crate::cluster::{Cluster, connect};
 use crate::config::{self, fleet, program};
 use crate::controller::{APPLICATIONS_AT_ONCE, Configured, Environment};
+use crate::domain::catalog::Stage;
 use crate::domain::fence::Projects;
 use crate::domain::mask::Mask;
 use crate::domain::sops::{Keys, ProjectKeys};
@@ -239,16 +240,7 @@ fn contexts(
 fn clusters(catalog: &Result<Configured, Invalid>) -> BTreeSet<&str> {
     let configured = catalog.as_ref().ok();
     let stages = configured.into_iter().flat_map(|all| &all.catalog.stages);
-    stages
-        .flat_map(|stage| match &stage.rule {
-            Some(_) => stage
-                .clusters
-                .iter()
-                .map(|one| one.cluster.as_str())
-                .collect(),
-            None => vec![stage.cluster.as_str()],
-        })
-        .collect()
+    stages.flat_map(Stage::cluster_names).collect()
 }
 
 /// A note if several clusters are compared with one context.

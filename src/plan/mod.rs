@@ -18,9 +18,10 @@ use crate::config::fleet;
 use crate::controller::preview::{GitDiff, Touched};
 use crate::controller::resource_owners::{self, RenderInputs};
 use crate::controller::{Configured, configuration, drafted, preview, side_by_side};
-use crate::domain::Invalid;
 use crate::domain::catalog::Target;
+use crate::domain::command::Selector;
 use crate::domain::pull_request::{ApplicationPreview, Preview};
+use crate::domain::{Invalid, TargetKey};
 use crate::git::Mirror;
 use crate::render::Source;
 use crate::view;
@@ -150,8 +151,8 @@ async fn applications(
         true => resource_owners::ResourceOwners::default(),
         false => resource_owners::of(|_| &environment, &repo, id, heads).await?,
     };
-    let titles = heads.iter().map(|(target, _)| target.key(&repo).title());
-    check_names(&args.applications, &titles.collect::<Vec<_>>())?;
+    let keys = heads.iter().map(|(target, _)| target.key(&repo));
+    check_names(&args.applications, &keys.collect::<Vec<_>>())?;
     let (mut applications, environment, repo) = (Vec::new(), &environment, &repo);
     for Touched {
         target,
@@ -161,9 +162,8 @@ async fn applications(
     } in inputs
     {
         let key = target.key(repo);
-        let title = key.title();
         let mut named = args.applications.iter();
-        if !args.applications.is_empty() && !named.any(|name| is_named(&title, name)) {
+        if !args.applications.is_empty() && !named.any(|name| is_named(&key, name)) {
             continue;
         }
         let known = match all.get(&key.object_name()) {
@@ -200,16 +200,17 @@ fn untouched(heads: &[(Target, RenderInputs)], touched: &[Touched]) -> Vec<Touch
     others.map(as_it_is).collect()
 }
 
-/// Fails if a requested application does not exist.
-/// Whether a name is that of an application in a stage, or in one of its clusters.
-fn is_named(title: &str, name: &str) -> bool {
-    let rest = title.strip_prefix(name);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') && name.contains('/'))
+/// Whether a name is that of an application in a stage, or in one of the stage's clusters.
+fn is_named(key: &TargetKey, name: &str) -> bool {
+    let selector = Selector::parse(name).filter(|selector| selector.stage.is_some());
+    selector.is_some_and(|selector| selector.matches(key))
 }
 
-fn check_names(requested: &[String], titles: &[String]) -> anyhow::Result<()> {
-    let is_known = |name: &&String| titles.iter().any(|title| is_named(title, name));
+/// Fails if a requested application does not exist.
+fn check_names(requested: &[String], keys: &[TargetKey]) -> anyhow::Result<()> {
+    let is_known = |name: &&String| keys.iter().any(|key| is_named(key, name));
     if let Some(unknown) = requested.iter().find(|name| !is_known(name)) {
+        let titles: Vec<_> = keys.iter().map(TargetKey::title).collect();
         bail!(
             "there is no application `{unknown}`; the applications are: {}",
             titles.join(", ")

@@ -15,14 +15,14 @@ pub fn initialized(targets: &[Target], left_out: &[String]) -> String {
 pub fn applications(targets: &[Target]) -> String {
     let s = if targets.len() == 1 { "" } else { "s" };
     let mut text = format!("{FILE} has {} application{s}:\n", targets.len());
-    let titles = targets.iter().map(title);
+    let titles = targets.iter().map(Target::title);
     let width = titles.map(|title| title.len()).max().unwrap_or_default();
     for target in targets {
         let by = target.stage.reconcile.object().map(|(key, _)| key);
         let by = by.map(|key| format!(", applied by {} {}", key.kind, key.name));
         text.push_str(&format!(
             "  {:width$}  {} → namespace {} on {}{}\n",
-            title(target),
+            target.title(),
             target.path,
             target.destination.namespace,
             target.destination.cluster,
@@ -30,8 +30,4 @@ pub fn applications(targets: &[Target]) -> String {
         ));
     }
     text
-}
-
-fn title(target: &Target) -> String {
-    target.title()
 }

@@ -28,9 +28,8 @@ use crate::view;
 
 fn branch(key: &TargetKey) -> String {
     // A ref cannot stand where another one has its folder.
-    let cluster = key.cluster.as_ref().map(|cluster| format!(".{cluster}"));
-    let stage = format!("{}/{}", key.application, key.stage);
-    format!("windlass-drift/{stage}{}", cluster.unwrap_or_default())
+    let place = key.place().replace('/', ".");
+    format!("windlass-drift/{}/{place}", key.application)
 }
 
 /// A digest of each object's drift.

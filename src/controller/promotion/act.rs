@@ -114,14 +114,19 @@ async fn end_rollback(
     facts: &Snapshot,
     (is_declined, branch): (bool, Option<CommitSha>),
 ) -> Result<()> {
-    let objects = ctx.applications_of(key).await?;
+    let mut objects = ctx.applications_of(key).await?;
+    let is_over = |object: &Application| object.rollback() == facts.rollback;
+    // Another one began meanwhile.
+    if !objects.iter().any(is_over) {
+        objects.clear();
+    }
     for object in &objects {
         let status = object.status.as_ref();
         let revision = status.and_then(|status| status.revision.as_ref());
         let declined = revision.filter(|_| is_declined).map(CommitSha::as_str);
         // Declined in each cluster: each may have failed by a commit of its own.
         let mut ended = vec![(store::ROLLBACK_DECLINED, declined)];
-        if object.rollback() == facts.rollback {
+        if is_over(object) {
             ended.push((store::ROLLBACK, None));
         }
         ctx.to_store().annotate(object, &ended).await?;

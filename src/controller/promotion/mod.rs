@@ -22,10 +22,10 @@ mod rollback;
 
 pub use act::{Settled, settled};
 pub use candidates::{announced, decisions, earlier, is_rejected, wanted};
-pub use edits::{inputs_of_all, places, proposal, restored};
+pub use edits::{places, proposal};
 pub use git::is_ours;
 pub use pulls::{Cache, compare, seen};
-pub use rollback::undoing;
+pub use rollback::{possible, undoing};
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use crate::domain::catalog::{RenderSource, Target};
 use crate::domain::health::Health;
 use crate::domain::promotion::{Outcome, Snapshot};
 use crate::domain::rollback::{self, Rollback};
-use crate::domain::{CommitSha, StageKey};
+use crate::domain::{CommitSha, Invalid, StageKey};
 use crate::git::Mirror;
 use crate::view;
 
@@ -57,9 +57,8 @@ pub async fn automatic(
                 return Ok(None);
             }
             let to = undoing(mirror, &status, &place, &places, to)?;
-            let edits = restored(mirror, mirror.tree(&commit)?, &places, &to)?;
-            let away_from = inputs_of_all(mirror, &commit, &places)?;
-            Ok(edits.is_ok().then_some((to, away_from)))
+            let possible = possible(mirror, &commit, &places, &to)?;
+            Ok(possible.ok().map(|away_from| (to, away_from)))
         };
         if let Some((to, away_from)) = ctx.mirror(repo, job).await? {
             (rollback.to, rollback.away_from) = (to, Some(away_from));
@@ -67,6 +66,18 @@ pub async fn automatic(
         }
     }
     Ok(None)
+}
+
+/// What a stage gets away from by going back to a commit. An error: it cannot go back.
+pub fn possible(
+    mirror: &Mirror,
+    base: &CommitSha,
+    places: &[Place],
+    to: &CommitSha,
+) -> anyhow::Result<std::result::Result<String, Invalid>> {
+    let away_from = inputs_of_all(mirror, base, places)?;
+    let edits = restored(mirror, mirror.tree(base)?, places, to)?;
+    Ok(edits.map(|_| away_from))
 }
 
 /// The commit that a stage goes back to, so that one of its clusters has what a healthy commit of its

@@ -53,11 +53,6 @@ impl ClusterRule {
                 "stage `{stage}`: `clusters` needs `names` or `labels`, one of the two"
             )));
         }
-        if self.names.len() > MOST_CLUSTERS || self.waves.len() > MOST_CLUSTERS {
-            return Err(invalid(format_args!(
-                "stage `{stage}` has more than {MOST_CLUSTERS} clusters"
-            )));
-        }
         let unique: BTreeSet<_> = self.names.iter().collect();
         if unique.len() != self.names.len() {
             return Err(invalid(format_args!(
@@ -91,7 +86,7 @@ impl ClusterRule {
                 labels.collect::<Vec<_>>().join(", ")
             )));
         }
-        if names.len() > MOST_CLUSTERS {
+        if names.len().max(self.waves.len()) > MOST_CLUSTERS {
             return Err(invalid(format_args!(
                 "stage `{stage}` has more than {MOST_CLUSTERS} clusters"
             )));
@@ -131,6 +126,12 @@ impl Catalog {
 }
 
 impl Stage {
+    /// The names of its clusters.
+    pub fn cluster_names(&self) -> impl Iterator<Item = &str> {
+        let each = self.each_cluster().into_iter();
+        each.map(|one| one.map_or(self.cluster.as_str(), |one| one.cluster.as_str()))
+    }
+
     /// The stage as one of its clusters has it. None: its only one.
     pub(super) fn in_cluster(&self, one: Option<&OneOf>) -> Self {
         let cluster = one.map_or_else(|| self.cluster.clone(), |one| one.cluster.to_string());

@@ -25,7 +25,7 @@ use super::notification::Subscription;
 use super::ownership::FieldRules;
 use super::substitute::Transforms;
 use super::sync::DriftMode;
-use super::{Invalid, Name, RepoName, TargetKey, directories_of, wildcard};
+use super::{Invalid, Name, RepoName, TargetKey, TargetNames, directories_of, joined, wildcard};
 use discover::Discover;
 use rule::Rule;
 
@@ -260,25 +260,21 @@ pub fn is_own(place: &str, file: &str) -> bool {
 }
 
 impl Target {
-    /// Whether another target is the same application in the same stage, whatever its directory is.
+    /// What tells it from the other targets of its repository.
+    pub fn names(&self) -> TargetNames<'_> {
+        let cluster = self.one_of.as_ref().map(|one| &one.cluster);
+        (&self.application, &self.stage.name, cluster)
+    }
+
+    /// Whether another target is the same application in the same stage and cluster, whatever its
+    /// directory is.
     pub fn is_same(&self, other: &Self) -> bool {
-        let name = |target: &Self| {
-            let cluster = target.one_of.as_ref().map(|one| one.cluster.clone());
-            (
-                target.application.clone(),
-                target.stage.name.clone(),
-                cluster,
-            )
-        };
-        name(self) == name(other)
+        self.names() == other.names()
     }
 
     /// `shop/production`, or `shop/production/eu` where the stage has several clusters.
     pub fn title(&self) -> String {
-        let names = [self.application.as_str(), self.stage.name.as_str()];
-        let cluster = self.one_of.iter().map(|one| one.cluster.as_str());
-        let names: Vec<_> = names.into_iter().chain(cluster).collect();
-        names.join("/")
+        joined(self.names(), '/')
     }
 
     /// Where it is written: its directory or file, or the file of the object that declares it.
@@ -303,11 +299,12 @@ impl Target {
     }
 
     pub fn key(&self, repo: &RepoName) -> TargetKey {
+        let (application, stage, cluster) = self.names();
         TargetKey {
             repo: repo.clone(),
-            application: self.application.clone(),
-            stage: self.stage.name.clone(),
-            cluster: self.one_of.as_ref().map(|one| one.cluster.clone()),
+            application: application.clone(),
+            stage: stage.clone(),
+            cluster: cluster.cloned(),
         }
     }
 

@@ -51,14 +51,8 @@ impl Catalog {
 
 /// Checks that dependencies exist and have no cycle.
 pub(super) fn dependencies(targets: &[Target]) -> Result<(), Invalid> {
-    let name = |application: &Name, of: &Target| {
-        let cluster = of.one_of.as_ref().map(|one| one.cluster.clone());
-        (application.clone(), of.stage.name.clone(), cluster)
-    };
     let all = targets.iter().enumerate();
-    let all: BTreeMap<_, _> = all
-        .map(|(at, target)| (name(&target.application, target), at))
-        .collect();
+    let all: BTreeMap<_, _> = all.map(|(at, target)| (target.names(), at)).collect();
     // What was passed once is not passed again: there may be very many ways to it.
     let mut done = vec![false; targets.len()];
     for start in 0..targets.len() {
@@ -72,13 +66,14 @@ pub(super) fn dependencies(targets: &[Target]) -> Result<(), Invalid> {
                 continue;
             };
             *next += 1;
-            let Some(needed) = all.get(&name(application, target)).copied() else {
+            let (_, stage, cluster) = target.names();
+            let Some(needed) = all.get(&(application, stage, cluster)).copied() else {
                 return Err(invalid(format_args!(
                     "{} depends on `{application}`, which has no {}",
                     target.title(),
-                    match &target.one_of {
-                        Some(one) => format!("`{}/{}`", target.stage.name, one.cluster),
-                        None => format!("stage `{}`", target.stage.name),
+                    match cluster {
+                        Some(cluster) => format!("`{stage}/{cluster}`"),
+                        None => format!("stage `{stage}`"),
                     }
                 )));
             };

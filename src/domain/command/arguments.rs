@@ -296,7 +296,7 @@ impl Selector {
         })
     }
 
-    fn matches(&self, application: &TargetKey) -> bool {
+    pub fn matches(&self, application: &TargetKey) -> bool {
         let stage = self.stage.as_ref();
         self.application == application.application
             && stage.is_none_or(|stage| *stage == application.stage)

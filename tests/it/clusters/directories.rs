@@ -2,41 +2,10 @@
 
 use windlass::sandbox::example;
 
+use super::{granted, with_production};
 use crate::paths::command::reply;
+use crate::support::World;
 use crate::support::lab::has;
-use crate::support::{Setup, World};
-
-/// A world whose `production` is what `change` makes of its part of `windlass.yaml`, with a second
-/// name for its cluster: `other`.
-async fn with_production(
-    change: impl FnOnce(&str) -> String,
-    files: impl FnOnce(&World) -> Vec<(String, String)>,
-) -> World {
-    let mut world = World::asleep(Setup {
-        projects: Some(example::PROJECTS.replace("[local]", "[local, other]")),
-        ..Setup::default()
-    })
-    .await;
-    let catalog = world.file("windlass.yaml");
-    let (staging, production) = catalog.split_once("  production:").unwrap();
-    let catalog = format!("{staging}  production:{}", change(production));
-    let files = files(&world);
-    let mut all = vec![("windlass.yaml", Some(catalog.as_str()))];
-    all.extend(
-        files
-            .iter()
-            .map(|(path, text)| (path.as_str(), Some(text.as_str()))),
-    );
-    world.commit("Production", &all);
-    let kubeconfig = world.cache().with_file_name("kubeconfig");
-    let clusters = format!("other={}", kubeconfig.display());
-    world
-        .windlass
-        .environment
-        .push(("WINDLASS_CLUSTERS", clusters));
-    world.start();
-    world
-}
 
 /// The files that a pull request changes.
 fn files(world: &World, number: u64) -> Vec<String> {
@@ -85,7 +54,22 @@ async fn own_directories(gates: &str) -> World {
         let staging = staging.replacen("    namespace", "    stage: staging\n    namespace", 1);
         format!("{stage}applications:\n{own}{staging}")
     };
-    with_production(several, overlays).await
+    let mut world = granted("[local, other]").await;
+    let catalog = with_production(&world, several);
+    let overlays = overlays(&world);
+    let mut files = vec![("windlass.yaml", Some(catalog.as_str()))];
+    let overlays = overlays.iter();
+    files.extend(overlays.map(|(path, text)| (path.as_str(), Some(text.as_str()))));
+    world.commit("Production", &files);
+    // Another name for the same cluster.
+    let kubeconfig = world.cache().with_file_name("kubeconfig");
+    let clusters = format!("other={}", kubeconfig.display());
+    world
+        .windlass
+        .environment
+        .push(("WINDLASS_CLUSTERS", clusters));
+    world.start();
+    world
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,17 +13,33 @@ use windlass::sandbox::tools::Tools;
 use crate::support::lab::has;
 use crate::support::{Setup, World};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_without_a_kubeconfig_holds_up_no_other_and_comes_later() {
-    let mut world = World::asleep(Setup {
-        projects: Some(example::PROJECTS.replace("[local]", "[local, other]")),
+/// A world, not started, whose project grants these clusters.
+async fn granted(clusters: &str) -> World {
+    World::asleep(Setup {
+        projects: Some(example::PROJECTS.replace("[local]", clusters)),
         ..Setup::default()
     })
-    .await;
+    .await
+}
+
+/// `windlass.yaml` with a changed part about production and all that follows.
+fn with_production(world: &World, change: impl FnOnce(&str) -> String) -> String {
     let catalog = world.file("windlass.yaml");
     let (staging, production) = catalog.split_once("  production:").unwrap();
-    let production = production.replacen("cluster: local", "cluster: other", 1);
-    let catalog = format!("{staging}  production:{production}");
+    format!("{staging}  production:{}", change(production))
+}
+
+/// `windlass.yaml` with production on other clusters: the line about them.
+fn production_on(world: &World, clusters: &str) -> String {
+    with_production(world, |production| {
+        production.replacen("cluster: local", clusters, 1)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_without_a_kubeconfig_holds_up_no_other_and_comes_later() {
+    let mut world = granted("[local, other]").await;
+    let catalog = production_on(&world, "cluster: other");
     world.commit("Another cluster", &[("windlass.yaml", Some(&catalog))]);
     let kubeconfig = world.cache().with_file_name("other.kubeconfig");
     let clusters = format!("other={}", kubeconfig.display());
@@ -92,16 +108,9 @@ async fn joined(world: &World, name: &str, plane: &ControlPlane) -> String {
 
 /// A world whose production is two clusters, `eu` before `us`.
 async fn fleet(eu: &ControlPlane, us: &ControlPlane) -> World {
-    let mut world = World::asleep(Setup {
-        projects: Some(example::PROJECTS.replace("[local]", "[local, eu, us]")),
-        ..Setup::default()
-    })
-    .await;
-    let catalog = world.file("windlass.yaml");
-    let (staging, production) = catalog.split_once("  production:").unwrap();
+    let mut world = granted("[local, eu, us]").await;
     let several = "clusters: { labels: { env: live }, waves: [eu, '*'] }";
-    let production = production.replacen("cluster: local", several, 1);
-    let catalog = format!("{staging}  production:{production}");
+    let catalog = production_on(&world, several);
     world.commit("Two clusters", &[("windlass.yaml", Some(&catalog))]);
     let (eu, us) = (
         joined(&world, "eu", eu).await,
@@ -235,11 +244,7 @@ async fn a_stage_goes_to_its_clusters_in_waves_and_one_that_dies_holds_up_no_oth
 async fn a_stage_that_gets_several_clusters_keeps_its_objects() {
     let world = World::new().await;
     let before = world.deployment("production").await["metadata"]["uid"].clone();
-    let catalog = world.file("windlass.yaml");
-    let (staging, production) = catalog.split_once("  production:").unwrap();
-    let several = "clusters: { names: [local] }";
-    let production = production.replacen("cluster: local", several, 1);
-    let catalog = format!("{staging}  production:{production}");
+    let catalog = production_on(&world, "clusters: { names: [local] }");
     world.commit("Several", &[("windlass.yaml", Some(&catalog))]);
     world
         .until("the new name waits for a word", async || {

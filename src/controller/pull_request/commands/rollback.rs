@@ -3,8 +3,8 @@
 use super::Invocation;
 use super::request::{Needs, Outcome, Request};
 use crate::cluster::store::{self, ApplicationStatus};
-use crate::controller::promotion::{inputs_of_all, places, restored, undoing};
-use crate::controller::{Event, Result};
+use crate::controller::promotion::{places, undoing};
+use crate::controller::{Event, Result, promotion};
 use crate::domain::catalog::Target;
 use crate::domain::command::{Done, NotDone};
 use crate::domain::history::{HealthyRevision, last_good};
@@ -92,13 +92,12 @@ async fn possible(
             Some(place) => undoing(mirror, &status, &place, &places, to)?,
             None => to,
         };
-        let edits = restored(mirror, mirror.tree(&commit)?, &places, &to)?;
-        let away_from = match places.len() {
+        let away_from = promotion::possible(mirror, &commit, &places, &to)?;
+        Ok(away_from.map(|away_from| match places.len() {
             // What it had when it was seen last: a push since then is away from it already.
-            1 => status.inputs,
-            _ => Some(inputs_of_all(mirror, &commit, &places)?),
-        };
-        Ok(edits.map(|_| (to, away_from)))
+            1 => (to, status.inputs),
+            _ => (to, Some(away_from)),
+        }))
     };
     invocation.ctx.mirror(&application.repo, job).await
 }
