@@ -57,7 +57,7 @@ pub mod judged_by {
     pub use crate::domain::mask::{Mask, Masked};
     pub use crate::domain::plan::{Action, Change, Confidence, Notes, matches_prediction};
     pub use crate::domain::yaml;
-    pub use crate::domain::{OWNER_LABEL, TargetKey};
+    pub use crate::domain::{Live, OWNER_LABEL, TargetKey};
     pub use crate::github::{Lane, Limiter};
     pub use crate::render::run::resident;
 }

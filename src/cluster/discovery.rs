@@ -9,11 +9,11 @@ use k8s_openapi::api::authorization::v1::{
 use kube::Api;
 use kube::api::{ApiResource, GroupVersionKind, PostParams};
 use kube::discovery::{Discovery, Scope};
-use serde_json::Value;
 
 use super::connect::UNSERVED_FOR;
 use super::objects::Found;
 use super::{Cluster, Error, Result, call, refused};
+use crate::domain::Live;
 use crate::domain::manifest::ResourceKey;
 
 impl Cluster {
@@ -197,11 +197,11 @@ impl Cluster {
             Err(Error::Forbidden { message, .. }) => return Ok(Found::Unknown(message)),
             other => other?,
         };
-        let defines = |definition: &&Value| {
+        let defines = |definition: &Live| {
             definition["spec"]["group"] == key.group.as_str()
                 && definition["spec"]["names"]["kind"] == key.kind.as_str()
         };
-        if definitions.iter().any(|definition| defines(&definition)) {
+        if definitions.iter().any(defines) {
             return unknown("the cluster serves no version of its kind just now");
         }
         let services = match self

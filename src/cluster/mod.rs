@@ -14,12 +14,11 @@ use kube::core::Status;
 use kube::discovery::Discovery;
 use kube::{Api, Client};
 use pods::Pods;
-use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
 use crate::domain::fence::ServiceAccount;
 use crate::domain::manifest::ResourceKey;
-use crate::domain::{StageKey, TargetKey};
+use crate::domain::{Live, StageKey, TargetKey};
 
 pub mod store;
 
@@ -276,10 +275,10 @@ impl Cluster {
     }
 }
 
-/// The object as JSON, with its type: items of lists come without one.
-fn value_of(object: DynamicObject, resource: &ApiResource) -> Value {
+/// The object with its type: items of lists come without one.
+fn live_of(object: DynamicObject, resource: &ApiResource) -> Live {
     let mut value = serde_json::to_value(object).unwrap_or_default();
     value["apiVersion"] = resource.api_version.clone().into();
     value["kind"] = resource.kind.clone().into();
-    value
+    Live::new(value)
 }

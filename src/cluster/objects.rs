@@ -6,7 +6,8 @@ use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use serde_json::Value;
 
-use super::{Cluster, Error, Result, refused, value_of};
+use super::{Cluster, Error, Result, live_of, refused};
+use crate::domain::Live;
 use crate::domain::OWNER_LABEL;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::ownership::ManagedBy;
@@ -14,7 +15,7 @@ use crate::domain::ownership::ManagedBy;
 /// The live state of an object in the inventory.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
-    Live(Value),
+    Live(Live),
     Missing,
     /// It cannot be read now, for this reason.
     Unknown(String),
@@ -42,7 +43,7 @@ pub(super) fn renamed(value: &mut Value, from: &str, to: &str) {
 
 impl Cluster {
     /// A live object; None if it, its namespace or its kind does not exist.
-    pub async fn live(&self, key: &ResourceKey, version: &str) -> Result<Option<Value>> {
+    pub async fn live(&self, key: &ResourceKey, version: &str) -> Result<Option<Live>> {
         let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else {
             return Ok(None);
         };
@@ -51,7 +52,7 @@ impl Cluster {
             .call(&what, self.api(&resource, key).get(&key.name))
             .await?
         {
-            Ok(object) => Ok(Some(value_of(object, &resource))),
+            Ok(object) => Ok(Some(live_of(object, &resource))),
             Err(status) if status.is_not_found() => Ok(None),
             Err(status) => Err(refused(&what, &status)),
         }
@@ -91,7 +92,7 @@ impl Cluster {
         kind: &str,
         namespace: Option<&str>,
         owner: &str,
-    ) -> Result<Vec<Value>> {
+    ) -> Result<Vec<Live>> {
         let Some((resource, _)) = self.kind(group, version, kind).await? else {
             return Ok(Vec::new());
         };
@@ -105,7 +106,7 @@ impl Cluster {
         Ok(found
             .items
             .into_iter()
-            .map(|object| value_of(object, &resource))
+            .map(|object| live_of(object, &resource))
             .collect())
     }
 
@@ -116,7 +117,7 @@ impl Cluster {
         version: &str,
         kind: &str,
         namespace: Option<&str>,
-    ) -> Result<Vec<Value>> {
+    ) -> Result<Vec<Live>> {
         let Some((resource, _)) = self.kind(group, version, kind).await? else {
             return Ok(Vec::new());
         };
@@ -129,7 +130,7 @@ impl Cluster {
         Ok(found
             .items
             .into_iter()
-            .map(|object| value_of(object, &resource))
+            .map(|object| live_of(object, &resource))
             .collect())
     }
 
@@ -198,7 +199,7 @@ impl Cluster {
     }
 
     /// The pods that a workload's selector matches.
-    pub async fn pods_of(&self, workload: &Value) -> Result<Vec<Value>> {
+    pub async fn pods_of(&self, workload: &Value) -> Result<Vec<Live>> {
         let labels = workload["spec"]["selector"]["matchLabels"].as_object();
         let (Some(labels), Some(namespace)) = (labels, workload["metadata"]["namespace"].as_str())
         else {
@@ -224,7 +225,7 @@ impl Cluster {
         Ok(found
             .items
             .into_iter()
-            .map(|pod| value_of(pod, &resource))
+            .map(|pod| live_of(pod, &resource))
             .collect())
     }
 }

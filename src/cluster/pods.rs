@@ -21,7 +21,7 @@ use kube::{Api, ResourceExt as _};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Client, WatchEvent, value_of};
+use super::{Client, WatchEvent, live_of};
 use crate::domain::health::{FailingPod, Workload};
 
 /// The failing pods of one cluster, in namespaces where an application waits.
@@ -168,7 +168,7 @@ async fn follow(pods: Weak<Pods>, client: Client, namespace: String) {
                     continue;
                 };
                 let name = pod.name_any();
-                let pod = value_of(pod, &resource);
+                let pod = live_of(pod, &resource);
                 pods.note(&namespace, &name, |known| FailingPod::read(&pod, known))
                     .await;
                 if first {

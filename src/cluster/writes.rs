@@ -9,7 +9,8 @@ use serde_json::Value;
 use sha2::Digest as _;
 
 use super::objects::renamed;
-use super::{Cluster, Error, Result, refused, value_of};
+use super::{Cluster, Error, Result, live_of, refused};
+use crate::domain::Live;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::ownership::Conflict;
 use crate::domain::permit::WritePermit;
@@ -19,7 +20,7 @@ use crate::domain::plan;
 #[derive(Debug, Clone)]
 pub enum Applied {
     /// The object as the server stored it, or would store it.
-    Object(Value),
+    Object(Live),
     NamespaceMissing,
     /// No such kind is served.
     KindMissing,
@@ -101,7 +102,7 @@ impl Cluster {
     pub async fn would_refuse_deletion(
         &self,
         key: &ResourceKey,
-        live: &Value,
+        live: &Live,
     ) -> Result<Option<Refusal>> {
         let version = live["apiVersion"]
             .as_str()
@@ -113,7 +114,7 @@ impl Cluster {
         let parameters = DeleteParams {
             dry_run: true,
             preconditions: Some(Preconditions {
-                uid: live["metadata"]["uid"].as_str().map(str::to_string),
+                uid: live.uid().map(str::to_string),
                 resource_version: None,
             }),
             ..DeleteParams::default()
@@ -171,6 +172,7 @@ impl Cluster {
         };
         match self.call(what, request).await? {
             Ok(object) => {
+                let object = Live::new(object);
                 if !parameters.dry_run {
                     self.index.note(&resource, key, &object).await;
                 }
@@ -194,9 +196,9 @@ impl Cluster {
         key: &ResourceKey,
         version: &str,
         payload: &Value,
-    ) -> Result<std::result::Result<Value, Refusal>> {
+    ) -> Result<std::result::Result<Live, Refusal>> {
         let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else {
-            return Ok(Ok(payload.clone()));
+            return Ok(Ok(Live::new(payload.clone())));
         };
         let mut payload = payload.clone();
         let name = format!(
@@ -230,7 +232,7 @@ impl Cluster {
             .await?;
         Ok(match answer {
             Ok(object) => {
-                let mut object = value_of(object, &resource);
+                let mut object = live_of(object, &resource);
                 renamed(&mut object, &name, &key.name);
                 Ok(object)
             }
@@ -269,7 +271,7 @@ impl Cluster {
             )
             .await?
         {
-            Ok(object) => Ok(Applied::Object(value_of(object, &resource))),
+            Ok(object) => Ok(Applied::Object(live_of(object, &resource))),
             Err(status) if status.is_conflict() => Err(Error::Stale { what }),
             Err(status) => Ok(Applied::Refused(refusal(key, &status))),
         }

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::manifest::{ResourceKey, without_server_fields};
 use super::mask::{Mask, without_side};
 use super::plan::{Action, Change, Confidence, Plan, UNSTABLE};
+use crate::domain::Live;
 
 /// What is kept of one plan at most, in bytes of JSON, since an object in Kubernetes holds 1.5 MiB:
 /// of further changes only the action is compared, or nothing.
@@ -222,14 +223,16 @@ fn other_values(change: &Change, known: &[&ApprovedChange]) -> Vec<Deviation> {
 impl ApprovedChange {
     /// Whether a live object is as it was approved, by the fields that were to change. None: nothing
     /// is kept that it could be compared with.
-    pub fn is_met(&self, mask: &Mask, live: Option<&Value>) -> Option<bool> {
+    pub fn is_met(&self, mask: &Mask, live: Option<&Live>) -> Option<bool> {
         if self.action == Action::Prune.word() {
             return Some(live.is_none());
         }
         if self.values.is_empty() {
             return None;
         }
-        let live = mask.pair(None, live.map(without_server_fields)).after;
+        let live = mask
+            .pair(None, live.map(|live| without_server_fields(live)))
+            .after;
         let mut found = BTreeMap::new();
         collect(None, live.as_deref(), "", &mut found);
         let is_met = |(field, approved): (&String, &String)| match found.get(field) {

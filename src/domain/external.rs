@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::CommitSha;
 use super::health::{Assessment, Health};
+use crate::domain::Live;
 
 /// The status that another reconciler reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +20,8 @@ pub struct ExternalStatus {
 }
 
 /// An Argo CD `Application`'s status.
-pub fn argo_cd(object: &Value) -> ExternalStatus {
-    let status = &object["status"];
+pub fn argo_cd(live: &Live) -> ExternalStatus {
+    let status = &live["status"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
     let why = text(&status["health"]["message"]);
     let health = match status["health"]["status"].as_str() {
@@ -54,8 +55,8 @@ pub fn argo_cd(object: &Value) -> ExternalStatus {
 }
 
 /// A Flux `Kustomization`'s status.
-pub fn flux(object: &Value) -> ExternalStatus {
-    let status = &object["status"];
+pub fn flux(live: &Live) -> ExternalStatus {
+    let status = &live["status"];
     let conditions = status["conditions"].as_array();
     let condition = |kind: &str| {
         conditions.and_then(|all| all.iter().find(|condition| condition["type"] == kind))
@@ -68,9 +69,8 @@ pub fn flux(object: &Value) -> ExternalStatus {
     let is = |condition: Option<&Value>, status: &str| {
         condition.is_some_and(|condition| condition["status"] == status)
     };
-    let observed =
-        status["observedGeneration"].as_i64() >= object["metadata"]["generation"].as_i64();
-    let health = if object["spec"]["suspend"] == true {
+    let observed = status["observedGeneration"].as_i64() >= live["metadata"]["generation"].as_i64();
+    let health = if live["spec"]["suspend"] == true {
         (Health::Suspended, "it is suspended".to_string())
     } else if !observed
         || is(condition("Reconciling"), "True")
@@ -104,9 +104,9 @@ mod tests {
     #[test]
     fn others_are_read_as_they_write() {
         let sha = "a".repeat(40);
-        let argo = argo_cd(
-            &json!({"status": {"sync": {"status": "Synced", "revision": sha}, "health": {"status": "Progressing", "message": "waits"}}}),
-        );
+        let argo = argo_cd(&Live::new(
+            json!({"status": {"sync": {"status": "Synced", "revision": sha}, "health": {"status": "Progressing", "message": "waits"}}}),
+        ));
         assert_eq!(
             (
                 argo.revision.unwrap().to_string(),
@@ -121,9 +121,9 @@ mod tests {
                 None
             )
         );
-        let failed = argo_cd(
-            &json!({"status": {"sync": {"status": "OutOfSync"}, "health": {"status": "Healthy"}, "operationState": {"phase": "Failed", "message": "no"}}}),
-        );
+        let failed = argo_cd(&Live::new(
+            json!({"status": {"sync": {"status": "OutOfSync"}, "health": {"status": "Healthy"}, "operationState": {"phase": "Failed", "message": "no"}}}),
+        ));
         assert_eq!(
             (failed.synced, failed.failed.as_deref()),
             (false, Some("no"))
@@ -133,7 +133,7 @@ mod tests {
             json!({"metadata": {"generation": 2}, "status": {"observedGeneration": 2, "lastAppliedRevision": revision, "lastAttemptedRevision": revision,
             "conditions": [{"type": "Ready", "status": status, "message": "m"}]}})
         };
-        let healthy = flux(&ready("True"));
+        let healthy = flux(&Live::new(ready("True")));
         assert_eq!(
             (
                 healthy.revision.unwrap().to_string(),
@@ -142,9 +142,14 @@ mod tests {
             ),
             (sha, true, Health::Healthy)
         );
-        assert_eq!(flux(&ready("False")).failed.as_deref(), Some("m"));
         assert_eq!(
-            flux(&json!({"metadata": {"generation": 1}})).health.0,
+            flux(&Live::new(ready("False"))).failed.as_deref(),
+            Some("m")
+        );
+        assert_eq!(
+            flux(&Live::new(json!({"metadata": {"generation": 1}})))
+                .health
+                .0,
             Health::Progressing
         );
     }

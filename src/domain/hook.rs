@@ -13,6 +13,7 @@ use serde_json::Value;
 pub use super::labels::RUN;
 use super::labels::{HOOK, WAVE};
 use super::manifest::Manifest;
+use crate::domain::Live;
 
 const HELM: &str = "helm.sh/hook";
 const ARGO: &str = "argocd.argoproj.io/hook";
@@ -218,8 +219,8 @@ pub fn has_time_to_live(value: &Value) -> bool {
 
 /// Whether a hook may replace a live object: an earlier run of the application's hook, or a hook of
 /// another tool. `owner`: the application's owner label.
-pub fn may_replace(live: &Value, owner: &str) -> bool {
-    let ours = live["metadata"]["labels"][super::OWNER_LABEL] == owner && run(live).is_some();
+pub fn may_replace(live: &Live, owner: &str) -> bool {
+    let ours = live.is_owned_by(owner) && run(live).is_some();
     ours || matches!(live["kind"].as_str(), Some("Job" | "Pod")) && Hook::of(live).is_some()
 }
 

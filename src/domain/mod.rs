@@ -37,6 +37,7 @@ mod ids;
 pub mod image;
 mod keys;
 pub mod labels;
+mod live;
 pub mod manifest;
 pub mod mask;
 pub mod notification;
@@ -59,6 +60,7 @@ pub mod yaml;
 pub use ids::{CommitSha, FOREIGN_IDS, Hint, MergeGroup, Name, PullFact, RepoName};
 pub use keys::{CommitKey, PullRequestKey, StageKey, TargetKey, TargetNames, joined};
 pub use labels::{APPLICATION_ANNOTATION, OWNER_LABEL};
+pub use live::Live;
 
 /// A message about a value that is not valid for its type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
+use windlass::judged_by::Live;
 
 use crate::measures::{cpu, median, quantile, requests, synced, wait};
 use crate::results::Results;
@@ -239,7 +240,7 @@ async fn floor(world: &World, namespace: &str, image: &str) -> f64 {
         let new =
             value["spec"]["template"]["spec"]["containers"][0]["image"] == format!("web:{image}");
         if new
-            && windlass::judged_by::health::assess(&value).0
+            && windlass::judged_by::health::assess(&Live::new(value)).0
                 == windlass::judged_by::health::Health::Healthy
         {
             healthy.insert(name);

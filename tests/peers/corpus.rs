@@ -13,7 +13,7 @@ use crate::files::adapted;
 use crate::others::{Round, others};
 use crate::peer::Peer;
 use crate::prediction::by_application;
-use crate::score::{Live, score, selected};
+use crate::score::{Objects, score, selected};
 use crate::support::World;
 
 /// How many objects came out as predicted, and those that did not.
@@ -291,7 +291,7 @@ impl Corpus<'_> {
         &self,
         plan: &[(String, Vec<Change>)],
         failed: &BTreeMap<String, String>,
-        (was, is): (&Live, &Live),
+        (was, is): (&Objects, &Objects),
         total: &mut Score,
     ) {
         let (mut going, mut refused) = (Vec::new(), BTreeSet::new());
@@ -322,7 +322,7 @@ impl Corpus<'_> {
         let of_refused = |(_, _, object): &&(String, Option<String>, String)| {
             refused.iter().any(|name| object.contains(name.as_str()))
         };
-        let without = |live: &Live| -> Live {
+        let without = |live: &Objects| -> Objects {
             live.iter()
                 .filter(|(key, _)| !of_refused(key))
                 .map(|(key, object)| (key.clone(), object.clone()))
@@ -338,7 +338,7 @@ impl Corpus<'_> {
     }
 
     /// The live objects of the applications.
-    fn live(&self) -> Live {
+    fn live(&self) -> Objects {
         let names: BTreeSet<_> = self
             .applications
             .iter()

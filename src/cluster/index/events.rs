@@ -10,13 +10,13 @@ use futures::StreamExt as _;
 use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Resource};
-use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::objects::{Name, index_entry, name_of, upsert};
 use super::{Kind, Rules, State};
-use crate::cluster::{Client, Identity, WatchEvent, value_of};
+use crate::cluster::{Client, Identity, WatchEvent, live_of};
+use crate::domain::Live;
 use crate::domain::OWNER_LABEL;
 
 /// After a watch has been interrupted for so long, its entries are no longer used.
@@ -75,18 +75,18 @@ impl Run {
                 let mut value = serde_json::json!({"metadata": object.metadata});
                 value["apiVersion"] = resource.api_version.clone().into();
                 value["kind"] = resource.kind.clone().into();
-                value
+                Live::new(value)
             })
             .await;
         } else {
             let api: Api<DynamicObject> = Api::all_with(client, &self.resource);
             let resource = self.resource.clone();
-            self.follow(api, move |object| value_of(object, &resource))
+            self.follow(api, move |object| live_of(object, &resource))
                 .await;
         }
     }
 
-    async fn follow<K>(&mut self, api: Api<K>, value: impl Fn(K) -> Value)
+    async fn follow<K>(&mut self, api: Api<K>, live: impl Fn(K) -> Live)
     where
         K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
     {
@@ -101,9 +101,9 @@ impl Run {
             match event {
                 Ok(watcher::Event::Init) => self.listed = Some(HashSet::new()),
                 Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
-                    self.apply(&value(object)).await
+                    self.apply(&live(object)).await
                 }
-                Ok(watcher::Event::Delete(object)) => self.delete(&value(object)).await,
+                Ok(watcher::Event::Delete(object)) => self.delete(&live(object)).await,
                 Ok(watcher::Event::InitDone) => self.listed().await,
                 Err(watcher::Error::InitialListFailed(kube::Error::Api(status)))
                     if matches!(status.code, 403..=405) =>
@@ -173,7 +173,7 @@ impl Run {
         true
     }
 
-    async fn apply(&mut self, object: &Value) {
+    async fn apply(&mut self, object: &Live) {
         let Some(kind) = self.kind.upgrade() else {
             return;
         };
@@ -197,7 +197,7 @@ impl Run {
         }
     }
 
-    async fn delete(&mut self, object: &Value) {
+    async fn delete(&mut self, object: &Live) {
         let Some(kind) = self.kind.upgrade() else {
             return;
         };

@@ -18,13 +18,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use kube::api::ApiResource;
-use serde_json::Value;
 use tokio::sync::{mpsc, watch};
+
+use serde_json::Value;
 
 use super::{Client, Identity, WatchEvent};
 use crate::domain::health::{self, HealthRule};
 use crate::domain::manifest::ResourceKey;
-use crate::domain::{OWNER_LABEL, RepoName};
+use crate::domain::{Live, OWNER_LABEL, RepoName};
 
 mod events;
 mod objects;
@@ -62,11 +63,9 @@ pub struct Index {
 /// their objects only.
 type Rules = Arc<RwLock<BTreeMap<RepoName, (Vec<HealthRule>, HashSet<String>)>>>;
 
-fn assess(rules: &Rules, live: &Value) -> health::Assessment {
+fn assess(rules: &Rules, live: &Live) -> health::Assessment {
     let rules = rules.read().unwrap_or_else(PoisonError::into_inner);
-    let owner = live["metadata"]["labels"][OWNER_LABEL]
-        .as_str()
-        .unwrap_or_default();
+    let owner = live.label(OWNER_LABEL).unwrap_or_default();
     let own = rules
         .values()
         .find(|(_, owners)| owners.contains(owner))
@@ -114,7 +113,7 @@ impl Index {
     }
 
     /// The health of an object of this cluster.
-    pub fn assess(&self, live: &Value) -> health::Assessment {
+    pub fn assess(&self, live: &Live) -> health::Assessment {
         assess(&self.rules, live)
     }
 
@@ -197,7 +196,7 @@ impl Index {
 
     /// Stores the server's answer to a write of ours. If another application owned the object
     /// before, that one is woken.
-    pub async fn note(&self, resource: &ApiResource, key: &ResourceKey, object: &Value) {
+    pub async fn note(&self, resource: &ApiResource, key: &ResourceKey, object: &Live) {
         let kind = self.kind(resource);
         let Some(entry) = index_entry(object, &self.rules) else {
             return;

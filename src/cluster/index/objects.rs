@@ -4,11 +4,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::{Rules, assess};
 use crate::domain::health;
-use crate::domain::{OWNER_LABEL, ownership};
+use crate::domain::{Live, OWNER_LABEL, ownership};
 
 /// The most objects of a kind that are kept. Others are read from the server.
 pub(super) const MOST_OBJECTS: usize = 100_000;
@@ -72,7 +70,7 @@ pub(super) fn upsert(
 }
 
 /// None: it does not carry our label.
-pub(super) fn index_entry(object: &Value, rules: &Rules) -> Option<IndexEntry> {
+pub(super) fn index_entry(object: &Live, rules: &Rules) -> Option<IndexEntry> {
     let metadata = &object["metadata"];
     Some(IndexEntry {
         uid: metadata["uid"].as_str()?.into(),
@@ -88,7 +86,7 @@ pub(super) fn index_entry(object: &Value, rules: &Rules) -> Option<IndexEntry> {
     })
 }
 
-pub(super) fn name_of(object: &Value) -> Option<Name> {
+pub(super) fn name_of(object: &Live) -> Option<Name> {
     let metadata = &object["metadata"];
     Some((
         metadata["namespace"].as_str().map(str::to_string),

@@ -20,7 +20,7 @@ use crate::domain::activity::{LiveObject, Reverted, What};
 use crate::domain::manifest::{ApplyPhase, Manifest, ResourceKey, apply_phase};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Action, Change};
-use crate::domain::{TargetKey, ownership, sync};
+use crate::domain::{Live, TargetKey, ownership, sync};
 
 /// Carries the plan out: stage by stage, then the prunes.
 pub async fn apply(
@@ -167,7 +167,7 @@ pub async fn delete(
     ctx: &Reader,
     key: &TargetKey,
     cluster: &ClusterWriter<'_>,
-    mut prunable: Vec<&(InventoryEntry, Value)>,
+    mut prunable: Vec<&(InventoryEntry, Live)>,
 ) -> Result<()> {
     if prunable.iter().any(|(entry, _)| is_custom(&entry.key)) {
         prunable.retain(|(entry, _)| is_custom(&entry.key));
@@ -189,12 +189,12 @@ fn live_object(
     cluster: &ClusterWriter<'_>,
     key: &ResourceKey,
     version: &str,
-    live: &Value,
+    live: &Live,
 ) -> LiveObject {
     LiveObject {
         key: key.clone(),
         version: version.into(),
-        uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
+        uid: live.uid().unwrap_or_default().into(),
         cluster: cluster.name.clone(),
     }
 }
@@ -272,7 +272,7 @@ async fn delete_first(cluster: &ClusterWriter<'_>, predicted: &Prediction) -> Re
     let uid = predicted
         .live
         .as_ref()
-        .and_then(|live| live["metadata"]["uid"].as_str())
+        .and_then(Live::uid)
         .unwrap_or_default();
     match predicted.write.alone {
         true => cluster.delete_alone(key, version, uid).await?,
@@ -286,9 +286,7 @@ async fn with_managed_fields(cluster: &ClusterWriter<'_>, predicted: &Prediction
     let (manifest, write) = (&predicted.manifest, &predicted.write);
     let mut payload = write.payload.clone();
     if let (Some(fields), Some(live)) = (&write.managed_fields, &predicted.live) {
-        let version = live["metadata"]["resourceVersion"]
-            .as_str()
-            .unwrap_or_default();
+        let version = live.resource_version().unwrap_or_default();
         let now = cluster
             .set_managed_fields(&manifest.key, &manifest.version, version, fields)
             .await?;
@@ -300,12 +298,9 @@ async fn with_managed_fields(cluster: &ClusterWriter<'_>, predicted: &Prediction
 }
 
 /// Remembers the object as it was applied.
-fn remember(ctx: &Reader, key: &TargetKey, manifest: &Manifest, object: &Value) {
+fn remember(ctx: &Reader, key: &TargetKey, manifest: &Manifest, object: &Live) {
     let last_applied = LastApplied {
-        uid: object["metadata"]["uid"]
-            .as_str()
-            .unwrap_or_default()
-            .into(),
+        uid: object.uid().unwrap_or_default().into(),
         hashes: Some((
             dry_run::manifest_hash(manifest),
             ownership::ownership_hash(object),

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::act::emit_status;
 use super::declare::{Declared, spec_of};
 use super::desired::Rendering;
@@ -13,6 +11,7 @@ use crate::cluster::store::ApplicationStatus;
 use crate::controller::cache::locked;
 use crate::controller::dry_run::{self, AppScope};
 use crate::controller::{Reader, Requeue, Result, Writer};
+use crate::domain::Live;
 use crate::domain::TargetKey;
 use crate::domain::catalog::{Reconciler, images_of};
 use crate::domain::external::{self, ExternalStatus};
@@ -164,7 +163,7 @@ async fn read(scope: &AppScope<'_>) -> Result<(String, Option<ExternalStatus>)> 
     let Some((key, version)) = scope.target.stage.reconcile.object() else {
         return Ok((String::new(), None));
     };
-    let (by, read): (_, fn(&Value) -> ExternalStatus) = match &scope.target.stage.reconcile {
+    let (by, read): (_, fn(&Live) -> ExternalStatus) = match &scope.target.stage.reconcile {
         Reconciler::ArgoCd(_) => ("Argo CD", external::argo_cd),
         _ => ("Flux", external::flux),
     };

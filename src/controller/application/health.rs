@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::declare::Declared;
 use super::desired::Desired;
-use super::objects::{Live, Object, Objects};
+use super::objects::{LiveState, Object, Objects};
 use crate::cluster::Cluster;
 use crate::cluster::store::HookRun;
 use crate::controller::dry_run::AppScope;
@@ -80,14 +80,16 @@ async fn of_object(
     object: &Object,
 ) -> Result<Own> {
     let (health, silent, workload) = match &object.live {
-        Live::RanAndGone => return Ok(((Health::Healthy, String::new()), None)),
-        Live::OnlyGitChanged(entry) => return Ok((entry.health.clone(), entry.workload.clone())),
-        Live::AsApplied(entry) => (
+        LiveState::RanAndGone => return Ok(((Health::Healthy, String::new()), None)),
+        LiveState::OnlyGitChanged(entry) => {
+            return Ok((entry.health.clone(), entry.workload.clone()));
+        }
+        LiveState::AsApplied(entry) => (
             entry.health.clone(),
             entry.silent_since,
             entry.workload.clone(),
         ),
-        Live::Changed => {
+        LiveState::Changed => {
             let live = object
                 .predicted
                 .as_ref()

@@ -9,13 +9,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::cluster::store::ApplicationStatus;
 use crate::controller::cache::locked;
 use crate::controller::{Reader, Result};
+use crate::domain::Live;
 use crate::domain::TargetKey;
 use crate::domain::image::{Digest, ImageRef};
 use crate::domain::manifest::Manifest;
@@ -209,7 +209,7 @@ fn digests(images: &[ImageRef]) -> BTreeSet<&str> {
 
 /// Each running container's image as the pod names it, and the digest that the runtime reports for
 /// it.
-fn containers(pod: &Value) -> Vec<(ImageRef, Option<Digest>)> {
+fn containers(pod: &Live) -> Vec<(ImageRef, Option<Digest>)> {
     let named: BTreeMap<_, _> = ["containers", "initContainers"]
         .iter()
         .filter_map(|field| pod["spec"][*field].as_array())

@@ -17,7 +17,7 @@ use crate::controller::revision::inputs_at;
 use crate::controller::{Reader, Result};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Comparison, Confidence, Side};
-use crate::domain::{OWNER_LABEL, hook, ownership};
+use crate::domain::{Live, OWNER_LABEL, hook, ownership};
 
 /// Every object that Git has, by key, and the other owned objects.
 pub struct Objects {
@@ -30,12 +30,12 @@ pub struct Object {
     /// [`dry_run::manifest_hash`] of its manifest.
     pub manifest_hash: String,
     pub owned: Option<InventoryEntry>,
-    pub live: Live,
+    pub live: LiveState,
     /// What a sync would make of it; None where nothing changed.
     pub predicted: Option<Prediction>,
 }
 
-pub enum Live {
+pub enum LiveState {
     /// Unchanged since exactly this manifest was applied.
     AsApplied(cluster::IndexEntry),
     /// The manifest in Git changed, the live object did not.
@@ -79,16 +79,16 @@ pub async fn classify(
                 if !hard_refresh
                     && dry_run::is_as_applied(owned.as_ref(), &manifest_hash, &entry) =>
             {
-                Live::AsApplied(entry)
+                LiveState::AsApplied(entry)
             }
             Some(Lookup::Found(entry))
                 if !hard_refresh
                     && may_be_a_stub
                     && dry_run::is_live_unchanged(owned.as_ref(), &entry) =>
             {
-                Live::OnlyGitChanged(entry)
+                LiveState::OnlyGitChanged(entry)
             }
-            _ => Live::Changed,
+            _ => LiveState::Changed,
         };
         let object = Object {
             manifest_hash,
@@ -121,7 +121,10 @@ pub async fn predict(
         .iter()
         .filter(|manifest| {
             let live = objects.live(manifest);
-            matches!(live, Some(Live::OnlyGitChanged(_) | Live::Changed))
+            matches!(
+                live,
+                Some(LiveState::OnlyGitChanged(_) | LiveState::Changed)
+            )
         })
         .collect();
     let applied = applied(ctx, declared, scope, &to_predict, &objects).await?;
@@ -154,24 +157,24 @@ pub async fn predict(
 fn with_live(
     desired: &Desired,
     mut objects: Objects,
-    mut found: BTreeMap<ResourceKey, Value>,
+    mut found: BTreeMap<ResourceKey, Live>,
     hard_refresh: bool,
-) -> (Objects, BTreeMap<ResourceKey, Value>) {
+) -> (Objects, BTreeMap<ResourceKey, Live>) {
     for manifest in &desired.manifests {
         let Some(object) = objects.all.get_mut(&manifest.key) else {
             continue;
         };
         match &object.live {
-            Live::OnlyGitChanged(entry) => {
+            LiveState::OnlyGitChanged(entry) => {
                 found.insert(manifest.key.clone(), dry_run::placeholder(manifest, entry));
             }
-            Live::Changed
+            LiveState::Changed
                 if !hard_refresh
                     && hook::has_time_to_live(&manifest.value)
                     && !found.contains_key(&manifest.key)
                     && object.was_applied() =>
             {
-                object.live = Live::RanAndGone;
+                object.live = LiveState::RanAndGone;
             }
             _ => {}
         }
@@ -267,7 +270,7 @@ impl Object {
 
     /// The object as it is applied by now. `pending`: the plan still changes it.
     pub fn last_applied(&self, pending: bool) -> Option<LastApplied> {
-        if let Live::AsApplied(entry) = &self.live {
+        if let LiveState::AsApplied(entry) = &self.live {
             return Some(LastApplied {
                 uid: entry.uid.clone(),
                 hashes: Some((self.manifest_hash.clone(), entry.ownership_hash.clone())),
@@ -275,25 +278,26 @@ impl Object {
         }
         let live = self.predicted.as_ref()?.live.as_ref()?;
         // A placeholder from the index has no managed fields.
-        let whole = !matches!(self.live, Live::OnlyGitChanged(_));
+        let whole = !matches!(self.live, LiveState::OnlyGitChanged(_));
         let hashes = (whole && !pending)
             .then(|| (self.manifest_hash.clone(), ownership::ownership_hash(live)));
         Some(LastApplied {
-            uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
+            uid: live.uid().unwrap_or_default().into(),
             hashes,
         })
     }
 }
 
 impl Objects {
-    fn live(&self, manifest: &Manifest) -> Option<&Live> {
+    fn live(&self, manifest: &Manifest) -> Option<&LiveState> {
         self.all.get(&manifest.key).map(|object| &object.live)
     }
 
     /// The objects to read from the API server, each with its version.
     fn changed(&self, desired: &Desired) -> Vec<(ResourceKey, String)> {
         let all = desired.manifests.iter();
-        let changed = all.filter(|manifest| matches!(self.live(manifest), Some(Live::Changed)));
+        let changed =
+            all.filter(|manifest| matches!(self.live(manifest), Some(LiveState::Changed)));
         changed
             .map(|manifest| (manifest.key.clone(), manifest.version.clone()))
             .collect()

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
 use super::overlay::overlay;
 use super::refusal::dry_run_update;
 use super::scope::AppScope;
 use super::{ClusterResult, Prediction, Request};
 use crate::cluster::{Applied, Keeps};
+use crate::domain::Live;
 use crate::domain::OWNER_LABEL;
 use crate::domain::build::release;
 use crate::domain::manifest::Manifest;
@@ -30,7 +29,7 @@ pub async fn refuse_others(
 }
 
 /// Whether the HelmRelease that installs an object is the one that did.
-fn is_of_its_release(manifest: &Manifest, live: &Value) -> bool {
+fn is_of_its_release(manifest: &Manifest, live: &Live) -> bool {
     let own = release::release_of(&manifest.value);
     own.is_some() && own == release::release_of_live(live)
 }
@@ -40,7 +39,7 @@ fn is_of_its_release(manifest: &Manifest, live: &Value) -> bool {
 async fn refused(
     scope: &AppScope<'_>,
     manifest: &Manifest,
-    live: Option<&Value>,
+    live: Option<&Live>,
 ) -> ClusterResult<Option<(String, bool)>> {
     let (key, own) = (&manifest.key, &scope.target.destination.namespace);
     let Some(live) = live else { return Ok(None) };
@@ -92,7 +91,7 @@ async fn refused(
 }
 
 /// Whether Helm, Argo CD or Flux made the object and no longer manages it.
-pub async fn is_abandoned(scope: &AppScope<'_>, live: &Value) -> ClusterResult<bool> {
+pub async fn is_abandoned(scope: &AppScope<'_>, live: &Live) -> ClusterResult<bool> {
     if !ownership::was_reconciled(live) {
         return Ok(false);
     }
@@ -102,9 +101,7 @@ pub async fn is_abandoned(scope: &AppScope<'_>, live: &Value) -> ClusterResult<b
             Keeps::NoMore => true,
             Keeps::Still => false,
             // If it is ours by now, or is being adopted, somebody decided that.
-            Keeps::Unknown => {
-                scope.adopts || live["metadata"]["labels"][OWNER_LABEL] == scope.owner
-            }
+            Keeps::Unknown => scope.adopts || live.is_owned_by(scope.owner),
         },
     })
 }
@@ -114,7 +111,7 @@ pub async fn is_abandoned(scope: &AppScope<'_>, live: &Value) -> ClusterResult<b
 pub async fn adopt(
     scope: &AppScope<'_>,
     mut request: Request,
-    object: Value,
+    object: Live,
 ) -> ClusterResult<Prediction> {
     let as_it_is = |object| Side::Object(object, Confidence::Server);
     let Some(live) = &request.live else {

@@ -1,6 +1,7 @@
 //! Objects that SOPS encrypted, and that the project's keys do not open.
 
 use super::{AppScope, Prediction, Request};
+use crate::domain::Live;
 use crate::domain::plan::{Confidence, Side};
 use crate::view;
 
@@ -18,6 +19,6 @@ pub(super) fn encrypted(scope: &AppScope<'_>, request: &Request) -> Option<Predi
     request.notes.unverified = Some("it is encrypted with SOPS: its values are not known".into());
     let mut object = request.manifest.value.clone();
     object.as_object_mut().map(|object| object.remove("sops"));
-    let after = request.live.clone().unwrap_or(object);
+    let after = request.live.clone().unwrap_or_else(|| Live::new(object));
     Some(request.predicts(Side::Object(after, Confidence::Static)))
 }

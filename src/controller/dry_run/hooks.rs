@@ -30,7 +30,7 @@ pub(super) async fn next_run(
         .await?
     {
         Err(refusal) => Side::Refused(Mask::scrub(&refusal.message, &manifest.value)),
-        Ok(_) => Side::Object(manifest.value.clone(), Confidence::Server),
+        Ok(_) => Side::Object(manifest.as_live(), Confidence::Server),
     };
     let mut request = request.clone();
     request.write.recreate = true;

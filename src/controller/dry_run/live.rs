@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::scope::AppScope;
@@ -13,7 +12,7 @@ use crate::cluster::store::InventoryEntry;
 use crate::controller::Result;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Confidence, Side};
-use crate::domain::{OWNER_LABEL, canonical_json};
+use crate::domain::{Live, OWNER_LABEL, canonical_json};
 
 /// From this many objects of a kind on, one list is cheaper than a request for each.
 const LIST_FROM: usize = 6;
@@ -47,9 +46,11 @@ pub fn is_live_unchanged(owned: Option<&InventoryEntry>, live: &cluster::IndexEn
 }
 
 /// A placeholder for a live object of ours, from what the index knows of it.
-pub fn placeholder(manifest: &Manifest, live: &cluster::IndexEntry) -> Value {
+pub fn placeholder(manifest: &Manifest, live: &cluster::IndexEntry) -> Live {
     let labels = serde_json::json!({OWNER_LABEL: live.owner});
-    serde_json::json!({"apiVersion": manifest.api_version(), "kind": manifest.key.kind, "metadata": {"uid": live.uid, "labels": labels}})
+    Live::new(
+        serde_json::json!({"apiVersion": manifest.api_version(), "kind": manifest.key.kind, "metadata": {"uid": live.uid, "labels": labels}}),
+    )
 }
 
 /// Keys of one kind in one namespace: its group, version and name, and the namespace.
@@ -59,7 +60,7 @@ type Collection<'a> = (&'a str, &'a str, &'a str, Option<&'a str>);
 pub async fn read(
     scope: &AppScope<'_>,
     keys: &[(ResourceKey, String)],
-) -> Result<BTreeMap<ResourceKey, Value>> {
+) -> Result<BTreeMap<ResourceKey, Live>> {
     if !scope.in_base {
         return Ok(BTreeMap::new());
     }
@@ -89,7 +90,7 @@ async fn read_collection(
     scope: &AppScope<'_>,
     (group, version, kind, namespace): Collection<'_>,
     keys: Vec<&ResourceKey>,
-) -> ClusterResult<BTreeMap<ResourceKey, Value>> {
+) -> ClusterResult<BTreeMap<ResourceKey, Live>> {
     let mut found = BTreeMap::new();
     if keys.len() >= LIST_FROM {
         let listed = match scope
@@ -128,7 +129,7 @@ async fn read_collection(
     Ok(found)
 }
 
-pub fn side(live: Option<Value>) -> Side {
+pub fn side(live: Option<Live>) -> Side {
     live.map_or(Side::Absent, |value| {
         Side::Object(value, Confidence::Server)
     })

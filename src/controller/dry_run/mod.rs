@@ -53,6 +53,7 @@ use serde_json::Value;
 
 use crate::cluster::{self, Applied, Refusal, with_warnings};
 use crate::controller::Result;
+use crate::domain::Live;
 use crate::domain::health;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
@@ -67,7 +68,7 @@ pub const AT_ONCE: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Prediction {
     pub manifest: Manifest,
-    pub live: Option<Value>,
+    pub live: Option<Live>,
     pub after: Side,
     pub notes: Notes,
     pub write: Write,
@@ -92,7 +93,7 @@ pub struct Write {
 /// `applied`: each object as we applied it last, if we did. `rerun_failed`: failed hooks are to run once more.
 pub async fn predict_all(
     scope: &AppScope<'_>,
-    wanted: Vec<(Manifest, Option<Value>)>,
+    wanted: Vec<(Manifest, Option<Live>)>,
     set: &[Manifest],
     applied: &BTreeMap<ResourceKey, Value>,
     rerun_failed: bool,
@@ -124,7 +125,7 @@ pub async fn predict_all(
 pub async fn predict_one(
     scope: &AppScope<'_>,
     manifest: &Manifest,
-    live: Option<Value>,
+    live: Option<Live>,
     set: &[Manifest],
     applied: Option<&Value>,
     rerun_failed: bool,
@@ -165,7 +166,7 @@ pub type ClusterResult<T> = std::result::Result<T, cluster::Error>;
 async fn predict(
     scope: &AppScope<'_>,
     manifest: &Manifest,
-    live: Option<Value>,
+    live: Option<Live>,
     set: &[Manifest],
     applied: Option<&Value>,
     rerun_failed: bool,
@@ -219,9 +220,9 @@ async fn predict(
 /// An object that is being deleted: it is created once it is gone, which the index reports.
 fn being_deleted(request: &Request) -> Option<Prediction> {
     let live = request.live.as_ref()?;
-    let is_deleted = live["metadata"]["deletionTimestamp"].is_string();
     let after = || Side::Object(live.clone(), Confidence::Server);
-    is_deleted.then(|| request.clone().predicts(after()))
+    live.is_being_deleted()
+        .then(|| request.clone().predicts(after()))
 }
 
 /// The dry-run of an object, with its conflicts resolved as far as rules resolve them; and the

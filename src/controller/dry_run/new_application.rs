@@ -45,12 +45,12 @@ pub(super) async fn as_if_new(
             return in_another_namespace(scope, request, set).await;
         }
         Err(_) => {
-            let value = manifest.value.clone();
+            let object = manifest.as_live();
             request.notes.unverified = Some(
                 "what the cluster would do with it is not known until the application is merged"
                     .into(),
             );
-            Side::Object(value, Confidence::Static)
+            Side::Object(object, Confidence::Static)
         }
     };
     Ok(request.predicts(after))

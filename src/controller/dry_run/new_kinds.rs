@@ -1,10 +1,9 @@
 //! Objects whose namespace or kind is created by the same change.
 
-use serde_json::Value;
-
 use super::refusal::NO_RIGHT;
 use super::scope::AppScope;
 use super::{ClusterResult, Prediction, Request};
+use crate::domain::Live;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Confidence, Side};
@@ -43,7 +42,7 @@ pub async fn in_another_namespace(
             object["metadata"]["namespace"] = namespace.clone().into();
             object
         }
-        Err(_) => manifest.value.clone(),
+        Err(_) => manifest.as_live(),
     };
     request.notes.unverified = Some(format!(
         "its namespace `{namespace}` comes with this change: quotas, limits and security labels there are not known yet"
@@ -107,14 +106,17 @@ pub async fn checked(
     scope: &AppScope<'_>,
     definition: &Manifest,
     manifest: &Manifest,
-    live: Option<&Value>,
-) -> std::result::Result<Value, String> {
+    live: Option<&Live>,
+) -> std::result::Result<Live, String> {
     let value =
         schema::check(&definition.value, manifest).map_err(|problems| schema::listed(&problems))?;
     if let Some(schema) = schema::ruled(&definition.value, manifest) {
-        scope.renderer.broken_rules(schema, &value, live).await?;
+        scope
+            .renderer
+            .broken_rules(schema, &value, live.map(|live| &**live))
+            .await?;
     }
-    Ok(value)
+    Ok(Live::new(value))
 }
 
 /// Whether one object is the namespace of another, or the definition of its kind.

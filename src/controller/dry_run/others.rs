@@ -15,7 +15,7 @@ use crate::domain::build::release;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{self, Confidence, Side};
-use crate::domain::{contracts, fieldset, ownership, substitute};
+use crate::domain::{Live, contracts, fieldset, ownership, substitute};
 
 /// Leaves the number of replicas to an autoscaler: also if it has set none, or zero, so that nobody
 /// holds the field; and if Git has just handed it over, so that the server's default of one replica
@@ -103,7 +103,7 @@ async fn autoscaler(
 pub async fn without_right(
     scope: &AppScope<'_>,
     manifest: &Manifest,
-    live: Option<Value>,
+    live: Option<Live>,
     set: &[Manifest],
 ) -> ClusterResult<Prediction> {
     let request = Request::new(manifest, live);
@@ -117,7 +117,7 @@ pub async fn without_right(
     let payload = &request.write.payload;
     let mut object = match &request.live {
         Some(live) => ownership::without_dropped(live, payload, &scope.manager_of(&manifest.value)),
-        None => Value::Object(Default::default()),
+        None => Live::new(Value::Object(Default::default())),
     };
     overlay(&mut object, payload);
     request.notes.unverified = Some("windlass may not try it in the cluster".into());
@@ -207,7 +207,7 @@ pub async fn client_side(
         Method::Recreate => return recreated_each_time(scope, request).await.map(Some),
         Method::Replace => replaced(wanted, live),
         Method::Merge => {
-            let last = live["metadata"]["annotations"][ownership::LAST_APPLIED].as_str();
+            let last = live.annotation(ownership::LAST_APPLIED);
             let last: Option<Value> = last.and_then(|text| serde_json::from_str(text).ok());
             three_way(&key.group, &key.kind, last.as_ref(), wanted, live)
         }
@@ -219,7 +219,7 @@ pub async fn client_side(
     let predicted = match dry_run_merge(scope, &request.manifest, live, &object).await? {
         Applied::Object(object) => request.predicts(Side::Object(object, Confidence::Server)),
         Applied::Refused(refusal) => refused(scope, request, set, refusal).await?,
-        _ => request.predicts(Side::Object(object, Confidence::Simulated)),
+        _ => request.predicts(Side::Object(Live::new(object), Confidence::Simulated)),
     };
     Ok(Some(predicted))
 }

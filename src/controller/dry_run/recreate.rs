@@ -14,14 +14,14 @@ use crate::domain::applying::Applying;
 use crate::domain::labels::RECREATE;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{self, Confidence, Side};
-use crate::domain::{canonical_json, health};
+use crate::domain::{Live, canonical_json, health};
 
 /// An immutable field differs: the object has to be recreated, if somebody allows exactly that.
 pub async fn recreated(
     scope: &AppScope<'_>,
     request: Request,
     message: String,
-    after: Value,
+    after: Live,
 ) -> ClusterResult<Prediction> {
     let mut request = request.with_whole_live(scope).await?;
     let manifest = &request.manifest;
@@ -78,14 +78,10 @@ pub async fn recreated(
 
 /// The same where Argo CD or Flux applies the object: it is recreated if an annotation of theirs says
 /// so.
-fn recreated_by(
-    applying: &Applying,
-    mut request: Request,
-    why: String,
-    after: Value,
-) -> Prediction {
-    let live = request.live.as_ref().unwrap_or(&Value::Null);
-    if !applying.recreates(&request.write.payload, live) {
+fn recreated_by(applying: &Applying, mut request: Request, why: String, after: Live) -> Prediction {
+    let payload = &request.write.payload;
+    let recreates = |live| applying.recreates(payload, live);
+    if !request.live.as_ref().is_some_and(recreates) {
         let permission = applying.permission();
         return request.refused(format!(
             "{why}. It can only be deleted and created again. To allow that, annotate it with `{permission}`"
@@ -118,7 +114,7 @@ fn permission(manifest: &Manifest) -> String {
 
 /// The immutable fields that differ, for kinds whose refusal names none; each with its live and its
 /// wanted value, shortened.
-fn immutable(key: &ResourceKey, live: &Value, after: &Value) -> Vec<(String, String, String)> {
+fn immutable(key: &ResourceKey, live: &Live, after: &Value) -> Vec<(String, String, String)> {
     // kubernetes pkg/apis/apps/validation: ValidateStatefulSetUpdate; core:
     // ValidatePersistentVolumeClaimUpdate.
     let fields: &[&str] = match key.kind.as_str() {
@@ -168,7 +164,7 @@ pub async fn changes(scope: &AppScope<'_>, definition: &Manifest) -> ClusterResu
             .collect()
     };
     // The server fills in names and more, but nothing of a schema.
-    let same = |live: &Value| {
+    let same = |live: &Live| {
         versions(&definition.value) == versions(live)
             && health::is_within(&definition.value["spec"], &live["spec"])
     };

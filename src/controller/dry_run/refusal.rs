@@ -10,7 +10,7 @@ use super::recreate::{changes, recreated};
 use super::scope::AppScope;
 use super::{ClusterResult, Prediction, Request, scrubbed};
 use crate::cluster::{Applied, Refusal};
-use crate::domain::OWNER_LABEL;
+use crate::domain::Live;
 use crate::domain::applying::Applying;
 use crate::domain::manifest::Manifest;
 use crate::domain::ownership;
@@ -37,7 +37,7 @@ pub async fn without_dry_run(
             &request.write.payload,
             &scope.manager_of(&request.manifest.value),
         ),
-        None => Value::Null,
+        None => Live::new(Value::Null),
     };
     overlay(&mut object, &request.write.payload);
     request.notes.unverified = Some(format!(
@@ -69,8 +69,8 @@ pub async fn refused(
     }
     let message = refusal.message;
     // The same text for every guess at the content of a Secret that this application has not made.
-    let is_theirs = |live: &Value| {
-        live["metadata"]["labels"][OWNER_LABEL] != scope.owner
+    let is_theirs = |live: &Live| {
+        !live.is_owned_by(scope.owner)
             && !ownership::managed_by(live)
                 .is_some_and(|manager| scope.is_managed_by_its_reconciler(&manager))
     };
@@ -161,7 +161,7 @@ async fn without_outdated_defaults(
 pub async fn dry_run_update(
     scope: &AppScope<'_>,
     request: &Request,
-    live: &Value,
+    live: &Live,
     object: &Value,
     known: [Confidence; 2],
 ) -> ClusterResult<Side> {
@@ -169,7 +169,7 @@ pub async fn dry_run_update(
         match dry_run_merge(scope, &request.manifest, live, object).await? {
             Applied::Object(object) => Side::Object(object, known[0]),
             Applied::Refused(refusal) => Side::Refused(refusal.message),
-            _ => Side::Object(object.clone(), known[1]),
+            _ => Side::Object(Live::new(object.clone()), known[1]),
         },
     )
 }
@@ -178,7 +178,7 @@ pub async fn dry_run_update(
 pub async fn dry_run_merge(
     scope: &AppScope<'_>,
     manifest: &Manifest,
-    live: &Value,
+    live: &Live,
     object: &Value,
 ) -> ClusterResult<Applied> {
     let bare = |value: &Value| {

@@ -1,9 +1,8 @@
 //! The dry-run request of one object: its manifest, the live object, the payload, and the notes so
 //! far.
 
-use serde_json::Value;
-
 use super::{AppScope, ClusterResult, Prediction, Write};
+use crate::domain::Live;
 use crate::domain::build::release;
 use crate::domain::manifest::Manifest;
 use crate::domain::plan::{Notes, Side};
@@ -12,13 +11,13 @@ use crate::domain::plan::{Notes, Side};
 #[derive(Debug, Clone)]
 pub struct Request {
     pub manifest: Manifest,
-    pub live: Option<Value>,
+    pub live: Option<Live>,
     pub notes: Notes,
     pub write: Write,
 }
 
 impl Request {
-    pub fn new(manifest: &Manifest, live: Option<Value>) -> Self {
+    pub fn new(manifest: &Manifest, live: Option<Live>) -> Self {
         let mut payload = manifest.value.clone();
         release::take_marks(&mut payload);
         Self {
@@ -55,8 +54,8 @@ impl Request {
     /// Reads the whole object in place of a placeholder from the index, which has no managed
     /// fields.
     pub async fn with_whole_live(mut self, scope: &AppScope<'_>) -> ClusterResult<Self> {
-        let is_stub = |live: &Value| live["metadata"]["resourceVersion"].is_null();
-        if self.live.as_ref().is_some_and(is_stub) {
+        let is_placeholder = |live: &Live| live.resource_version().is_none();
+        if self.live.as_ref().is_some_and(is_placeholder) {
             let (key, version) = (&self.manifest.key, &self.manifest.version);
             self.live = scope.cluster.live(key, version).await?;
         }

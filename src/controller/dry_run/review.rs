@@ -62,10 +62,11 @@ mod tests {
 
     use super::*;
     use crate::controller::dry_run::Write;
+    use crate::domain::Live;
     use crate::domain::manifest::ResourceKey;
     use crate::domain::plan::Notes;
 
-    fn predicted(group: &str, kind: &str, live: Option<Value>, after: Value) -> Prediction {
+    fn predicted(group: &str, kind: &str, live: Option<Live>, after: Value) -> Prediction {
         Prediction {
             manifest: Manifest {
                 sealed: Default::default(),
@@ -79,7 +80,7 @@ mod tests {
                 value: json!({"apiVersion": "v1", "kind": kind, "spec": {}}),
             },
             live,
-            after: Side::Object(after, Confidence::Server),
+            after: Side::Object(Live::new(after), Confidence::Server),
             notes: Notes::default(),
             write: Write::default(),
         }
@@ -92,7 +93,7 @@ mod tests {
             service(json!({})),
             service(json!({"clusterIP": "10.0.0.1"})),
         );
-        for (live, allotted) in [(None, false), (Some(none.clone()), true)] {
+        for (live, allotted) in [(None, false), (Some(Live::new(none.clone())), true)] {
             let predicted = as_far_as_known(predicted("", "Service", live, address.clone()), &[]);
             let Side::Object(after, confidence) = &predicted.after else {
                 unreachable!("it was not refused");

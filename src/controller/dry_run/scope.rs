@@ -19,7 +19,7 @@ use crate::domain::ownership::ManagedBy;
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::sops::Keys;
 use crate::domain::substitute::Transforms;
-use crate::domain::{TargetKey, contracts};
+use crate::domain::{Live, TargetKey, contracts};
 use crate::render::Renderer;
 
 /// The scope of one application's dry-runs.
@@ -113,7 +113,7 @@ impl AppScope<'_> {
 
     /// The values that a Kustomization fills in from ConfigMaps. None: it names none, or something
     /// else too, as Secrets.
-    async fn variables(&self, live: &Value) -> ClusterResult<Option<BTreeMap<String, String>>> {
+    async fn variables(&self, live: &Live) -> ClusterResult<Option<BTreeMap<String, String>>> {
         let from = live["spec"]["postBuild"]["substituteFrom"].as_array();
         let Some(from) = from.filter(|from| !from.is_empty()) else {
             return Ok(None);
@@ -167,8 +167,8 @@ impl AppScope<'_> {
     async fn settings(
         &self,
         application: &ResourceKey,
-        object: Option<&Value>,
-    ) -> ClusterResult<Option<Value>> {
+        object: Option<&Live>,
+    ) -> ClusterResult<Option<Live>> {
         let home = object.and_then(|object| object["status"]["controllerNamespace"].as_str());
         let key = ResourceKey {
             group: String::new(),
@@ -181,7 +181,7 @@ impl AppScope<'_> {
         self.if_readable(&key, "v1").await
     }
 
-    async fn if_readable(&self, key: &ResourceKey, version: &str) -> ClusterResult<Option<Value>> {
+    async fn if_readable(&self, key: &ResourceKey, version: &str) -> ClusterResult<Option<Live>> {
         match self.cluster.live(key, version).await {
             Err(cluster::Error::Forbidden { .. }) => Ok(None),
             other => other,

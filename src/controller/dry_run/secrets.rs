@@ -1,7 +1,6 @@
 //! Secrets that others made: the server's answers must not reveal their content.
 
 use super::{AppScope, ClusterResult, Prediction, Request};
-use crate::domain::OWNER_LABEL;
 use crate::domain::ownership::{self, Conflict};
 
 const IMMUTABLE_SECRET: &str = "a Secret of this name exists, is immutable, and was not made by this application: delete it, or give this one another name";
@@ -21,7 +20,7 @@ pub(super) async fn with_whole_live(
 /// whether its data is what Git has.
 pub(super) fn immutable(scope: &AppScope<'_>, request: &Request) -> Option<Prediction> {
     let live = request.live.as_ref()?;
-    let is_theirs = live["metadata"]["labels"][OWNER_LABEL] != scope.owner
+    let is_theirs = !live.is_owned_by(scope.owner)
         && !ownership::managed_by(live)
             .is_some_and(|manager| scope.is_managed_by_its_reconciler(&manager));
     let refused = request.manifest.key.is_core("Secret") && is_theirs && live["immutable"] == true;

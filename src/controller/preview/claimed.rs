@@ -1,7 +1,6 @@
 //! Objects that another application has too, and objects that are removed from Git but not deleted.
 
-use serde_json::Value;
-
+use crate::domain::Live;
 use crate::domain::applying::Applying;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Comparison, Side};
@@ -47,7 +46,7 @@ pub fn hand_over(
 /// Separates the objects that are removed from Git and protected from deletion, each with the
 /// reason. `applying`: how another reconciler applies them.
 pub fn withhold(change: Vec<Comparison>, applying: Option<&Applying>) -> (Vec<Comparison>, Named) {
-    let kept = |live: &Value| match applying {
+    let kept = |live: &Live| match applying {
         Some(applying) => applying.keeps(live),
         None => sync::protected(live),
     };
@@ -69,7 +68,7 @@ fn without(mut change: Vec<Comparison>, named: &Named) -> Vec<Comparison> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::domain::plan::Confidence;
@@ -84,7 +83,7 @@ mod tests {
     }
 
     fn object(value: Value) -> Side {
-        Side::Object(value, Confidence::Server)
+        Side::Object(Live::new(value), Confidence::Server)
     }
 
     fn names(change: &[Comparison]) -> Vec<&str> {

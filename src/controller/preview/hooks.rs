@@ -26,7 +26,7 @@ pub async fn hooks_that_run(
         }
         let old = before.iter().find(|(old, _)| old.key == manifest.key);
         let before = old.map_or(Side::Absent, |(old, _)| {
-            Side::Object(old.value.clone(), Confidence::Server)
+            Side::Object(old.as_live(), Confidence::Server)
         });
         let live = if scope.in_base {
             scope.cluster.live(&manifest.key, &manifest.version).await?
@@ -44,7 +44,7 @@ pub async fn hooks_that_run(
                 &refusal.message,
                 &manifest.value,
             )),
-            Ok(_) => Side::Object(manifest.value.clone(), Confidence::Server),
+            Ok(_) => Side::Object(manifest.as_live(), Confidence::Server),
         };
         let mut comparison = Comparison::new(manifest.key.clone(), before, after);
         let when = if when == When::Before {

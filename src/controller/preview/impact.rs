@@ -13,7 +13,7 @@ use crate::controller::Result;
 use crate::controller::dry_run::AppScope;
 use crate::domain::manifest::{self, Manifest, ResourceKey};
 use crate::domain::plan::{Comparison, Side};
-use crate::domain::{effect, schema};
+use crate::domain::{Live, effect, schema};
 
 /// The most deletions that are examined: beyond that the list itself is what counts.
 const MOST: usize = 50;
@@ -24,7 +24,7 @@ pub async fn find(scope: &AppScope<'_>, comparisons: &mut [Comparison]) -> Resul
         .iter()
         .map(|comparison| comparison.key.clone())
         .collect();
-    let mut budgets: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let mut budgets: BTreeMap<String, Vec<Live>> = BTreeMap::new();
     let mut deletions = 0;
     for comparison in comparisons {
         let mut facts = Vec::new();
@@ -83,7 +83,7 @@ fn unless_forbidden<T: Default>(found: std::result::Result<T, cluster::Error>) -
 async fn deletion_facts(
     scope: &AppScope<'_>,
     key: &ResourceKey,
-    live: &Value,
+    live: &Live,
 ) -> Result<Vec<String>> {
     let cluster = &scope.cluster;
     let fact = match key.kind.as_str() {
@@ -111,7 +111,7 @@ fn count(number: usize, what: &str) -> String {
 }
 
 /// What becomes of a claim's data.
-async fn volume(cluster: &Cluster, claim: &Value) -> Result<Option<String>> {
+async fn volume(cluster: &Cluster, claim: &Live) -> Result<Option<String>> {
     let Some(volume) = claim["spec"]["volumeName"].as_str() else {
         return Ok(None);
     };
@@ -125,7 +125,7 @@ async fn volume(cluster: &Cluster, claim: &Value) -> Result<Option<String>> {
     Ok(found.as_ref().map(reclaimed))
 }
 
-fn reclaimed(volume: &Value) -> String {
+fn reclaimed(volume: &Live) -> String {
     let policy = volume["spec"]["persistentVolumeReclaimPolicy"]
         .as_str()
         .unwrap_or("Delete");
@@ -182,7 +182,7 @@ async fn contents(cluster: &Cluster, namespace: &str) -> Result<Option<String>> 
 }
 
 /// What an object's deletion waits for.
-fn finalizers(live: &Value) -> Option<String> {
+fn finalizers(live: &Live) -> Option<String> {
     let finalizers = manifest::finalizers(live);
     (!finalizers.is_empty()).then(|| format!("its deletion waits for {}", finalizers.join(", ")))
 }
@@ -222,7 +222,7 @@ async fn invalidated(
             sealed: Default::default(),
             key: key.clone(),
             version: version.to_string(),
-            value: value.clone(),
+            value: value.clone().into_value(),
         };
         if !schema::fits_stored(definition, &manifest) {
             broken.push(key.to_string());
@@ -251,7 +251,10 @@ mod tests {
             (Value::Null, "Delete: the data is deleted"),
         ] {
             let volume = json!({"spec": {"persistentVolumeReclaimPolicy": policy}});
-            assert!(reclaimed(&volume).ends_with(fate), "{policy}");
+            assert!(
+                reclaimed(&Live::new(volume.clone())).ends_with(fate),
+                "{policy}"
+            );
         }
     }
 
@@ -266,7 +269,7 @@ mod tests {
             ),
         ] {
             let live = json!({"metadata": {"finalizers": listed}});
-            assert_eq!(finalizers(&live).as_deref(), expected);
+            assert_eq!(finalizers(&Live::new(live.clone())).as_deref(), expected);
         }
     }
 }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::controller::{Base, Reader, Result, dry_run};
+use crate::domain::Live;
 use crate::domain::PullRequestKey;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{self, Change, Comparison, Plan, Side};
@@ -98,7 +97,7 @@ async fn of_record(
 }
 
 /// How many lines differ from the prediction: added, removed.
-fn differs(mask: &Mask, predicted: &Change, live: Option<Value>) -> (usize, usize) {
+fn differs(mask: &Mask, predicted: &Change, live: Option<Live>) -> (usize, usize) {
     let live = Comparison::new(predicted.key.clone(), Side::Absent, dry_run::side(live));
     let actual = Plan::new(mask, [live]);
     let difference = Change {

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::{Method, set};
+use crate::domain::Live;
 use crate::domain::catalog::Named;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::ownership::{ARGO_LABEL, AdoptableFields, last_applied_by};
@@ -38,8 +39,8 @@ impl ArgoCd {
     pub(super) fn of(
         named: &Named,
         namespace: &str,
-        object: Option<&Value>,
-        settings: Option<&Value>,
+        object: Option<&Live>,
+        settings: Option<&Live>,
     ) -> Self {
         let spec = object.map_or(&Value::Null, |object| &object["spec"]);
         let setting = |name: &str| {
@@ -104,7 +105,7 @@ impl ArgoCd {
     }
 
     /// The marks as the live object has them, if the settings are not known.
-    pub(super) fn mark_as_live(&self, value: &mut Value, live: &Value) {
+    pub(super) fn mark_as_live(&self, value: &mut Value, live: &Live) {
         if self.known {
             return;
         }
@@ -125,7 +126,7 @@ impl ArgoCd {
         }
     }
 
-    pub(super) fn keeps(&self, live: &Value) -> Option<String> {
+    pub(super) fn keeps(&self, live: &Live) -> Option<String> {
         if self.keeps_all {
             return Some("`spec.syncPolicy.automated.prune` of its Application is off".into());
         }
@@ -177,6 +178,6 @@ fn has(object: &Value, option: &str) -> bool {
 }
 
 /// Whoever wrote the last client-side apply: kubectl's library migrates that to a server-side one.
-pub(super) fn takes_over(live: &Value) -> Option<AdoptableFields> {
+pub(super) fn takes_over(live: &Live) -> Option<AdoptableFields> {
     last_applied_by(live)
 }

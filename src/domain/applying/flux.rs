@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::{says, set};
+use crate::domain::Live;
 use crate::domain::catalog::Named;
 use crate::domain::ownership::{AdoptableFields, Entry, written_by};
 
@@ -24,7 +25,7 @@ pub struct Flux {
 }
 
 impl Flux {
-    pub(super) fn of(named: &Named, object: Option<&Value>) -> Self {
+    pub(super) fn of(named: &Named, object: Option<&Live>) -> Self {
         let spec = |field: &str| object.map(|object| object["spec"][field] == true);
         Self {
             name: named.name.clone(),
@@ -39,7 +40,7 @@ impl Flux {
         set(value, "labels", NAMESPACE, &self.namespace);
     }
 
-    pub(super) fn keeps(&self, live: &Value) -> Option<String> {
+    pub(super) fn keeps(&self, live: &Live) -> Option<String> {
         if !self.prune {
             return Some("`spec.prune` of its Kustomization is off".into());
         }
@@ -55,12 +56,12 @@ impl Flux {
             .or_else(|| mark(SSA, "Ignore"))
     }
 
-    pub(super) fn recreates(&self, wanted: &Value, live: &Value) -> bool {
+    pub(super) fn recreates(&self, wanted: &Value, live: &Live) -> bool {
         self.force || says(wanted, FORCE, "enabled") || says(live, FORCE, "enabled")
     }
 }
 
-pub(super) fn leaves(wanted: &Value, live: Option<&Value>) -> Option<String> {
+pub(super) fn leaves(wanted: &Value, live: Option<&Live>) -> Option<String> {
     let either = |name: &str, value: &str| {
         let marked = says(wanted, name, value) || live.is_some_and(|live| says(live, name, value));
         marked.then(|| format!("it is marked `{name}: {value}`"))
@@ -76,7 +77,7 @@ pub(super) fn leaves(wanted: &Value, live: Option<&Value>) -> Option<String> {
 
 /// What kubectl wrote in any way, and the controller before it used server-side apply. Not with
 /// `ssa: Merge`.
-pub(super) fn takes_over(wanted: &Value, live: &Value) -> Option<AdoptableFields> {
+pub(super) fn takes_over(wanted: &Value, live: &Live) -> Option<AdoptableFields> {
     if says(wanted, SSA, "Merge") || says(live, SSA, "Merge") {
         return None;
     }

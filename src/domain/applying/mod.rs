@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::catalog::Reconciler;
 use super::manifest::ResourceKey;
 use super::ownership::AdoptableFields;
+use crate::domain::Live;
 pub use argo_cd::{ArgoCd, SETTINGS};
 pub use flux::Flux;
 pub use three_way::{merge_key, replaced, three_way};
@@ -47,8 +48,8 @@ impl Applying {
     pub fn of(
         reconciler: &Reconciler,
         namespace: &str,
-        object: Option<&Value>,
-        settings: Option<&Value>,
+        object: Option<&Live>,
+        settings: Option<&Live>,
     ) -> Option<Self> {
         Some(match reconciler {
             Reconciler::Windlass => return None,
@@ -68,14 +69,14 @@ impl Applying {
     }
 
     /// The marks as a live object has them, where the reconciler's settings are not known.
-    pub fn mark_as_live(&self, value: &mut Value, live: &Value) {
+    pub fn mark_as_live(&self, value: &mut Value, live: &Live) {
         if let Self::ArgoCd(argo_cd) = self {
             argo_cd.mark_as_live(value, live);
         }
     }
 
     /// Why it does not apply an object.
-    pub fn leaves(&self, wanted: &Value, live: Option<&Value>) -> Option<String> {
+    pub fn leaves(&self, wanted: &Value, live: Option<&Live>) -> Option<String> {
         match self {
             Self::ArgoCd(_) => None,
             Self::Flux(_) => flux::leaves(wanted, live),
@@ -83,7 +84,7 @@ impl Applying {
     }
 
     /// Why it does not delete an object that is no longer in Git.
-    pub fn keeps(&self, live: &Value) -> Option<String> {
+    pub fn keeps(&self, live: &Live) -> Option<String> {
         match self {
             Self::ArgoCd(argo_cd) => argo_cd.keeps(live),
             Self::Flux(flux) => flux.keeps(live),
@@ -91,7 +92,7 @@ impl Applying {
     }
 
     /// Whether it recreates an object that the server refuses to update.
-    pub fn recreates(&self, wanted: &Value, live: &Value) -> bool {
+    pub fn recreates(&self, wanted: &Value, live: &Live) -> bool {
         match self {
             Self::ArgoCd(argo_cd) => argo_cd.recreates(wanted),
             Self::Flux(flux) => flux.recreates(wanted, live),
@@ -122,7 +123,7 @@ impl Applying {
     }
 
     /// The fields of former managers that it takes over: what is not in Git is removed.
-    pub fn takes_over(&self, wanted: &Value, live: &Value) -> Option<AdoptableFields> {
+    pub fn takes_over(&self, wanted: &Value, live: &Live) -> Option<AdoptableFields> {
         match self {
             Self::ArgoCd(_) => argo_cd::takes_over(live),
             Self::Flux(_) => flux::takes_over(wanted, live),

@@ -25,8 +25,8 @@ fn argo_cd(spec: Value, settings: Value) -> Applying {
     Applying::of(
         &Reconciler::ArgoCd(named()),
         "shop",
-        Some(&object),
-        Some(&settings),
+        Some(&Live::new(object.clone())),
+        Some(&Live::new(settings.clone())),
     )
     .unwrap()
 }
@@ -35,7 +35,7 @@ fn flux(spec: Value) -> Applying {
     Applying::of(
         &Reconciler::Flux(named()),
         "shop",
-        Some(&json!({"spec": spec})),
+        Some(&Live::new(json!({"spec": spec}))),
         None,
     )
     .unwrap()
@@ -70,8 +70,13 @@ fn objects_carry_the_marks_of_their_reconciler() {
     assert_eq!(marked(&labels, &usual)["labels"], json!({"by": "shop"}));
     assert!(id(&marked(&labels, &usual)).is_null());
     let elsewhere = json!({"status": {"controllerNamespace": "argocd"}});
-    let elsewhere =
-        Applying::of(&Reconciler::ArgoCd(named()), "shop", Some(&elsewhere), None).unwrap();
+    let elsewhere = Applying::of(
+        &Reconciler::ArgoCd(named()),
+        "shop",
+        Some(&Live::new(elsewhere.clone())),
+        None,
+    )
+    .unwrap();
     assert_eq!(
         id(&marked(&elsewhere, &usual)),
         "tools_shop:apps/Deployment:shop/web"
@@ -81,7 +86,8 @@ fn objects_carry_the_marks_of_their_reconciler() {
 #[test]
 fn marks_are_as_on_the_live_object_if_the_settings_are_not_known() {
     let unknown = Applying::of(&Reconciler::ArgoCd(named()), "shop", None, None).unwrap();
-    let by_label = json!({"metadata": {"labels": {"app.kubernetes.io/instance": "shop"}}});
+    let by_label =
+        Live::new(json!({"metadata": {"labels": {"app.kubernetes.io/instance": "shop"}}}));
     let mut value = json!({"metadata": {}});
     unknown.mark(&key("Deployment", None), &mut value);
     assert!(value["metadata"]["annotations"].is_object());
@@ -91,7 +97,7 @@ fn marks_are_as_on_the_live_object_if_the_settings_are_not_known() {
     let known = argo_cd(json!({}), json!({}));
     known.mark_as_live(
         &mut value,
-        &json!({"metadata": {"labels": {"app.kubernetes.io/instance": "other"}}}),
+        &Live::new(json!({"metadata": {"labels": {"app.kubernetes.io/instance": "other"}}})),
     );
     assert_eq!(value["metadata"]["labels"], by_label["metadata"]["labels"]);
 }
@@ -142,14 +148,18 @@ fn what_is_kept_is_kept_by_its_own_reconciler_alone() {
         ),
         (argo_cd(no_argo), json!({}), true),
     ] {
-        assert_eq!(applying.keeps(&live).is_some(), kept, "{applying:?} {live}");
+        assert_eq!(
+            applying.keeps(&Live::new(live.clone())).is_some(),
+            kept,
+            "{applying:?} {live}"
+        );
     }
 }
 
 #[test]
 fn flux_leaves_what_is_marked() {
     let ssa = "kustomize.toolkit.fluxcd.io/ssa";
-    let plain = json!({});
+    let plain = Live::new(json!({}));
     for (mark, live, left) in [
         ("Ignore", None, true),
         ("IfNotPresent", None, false),
@@ -165,7 +175,11 @@ fn flux_leaves_what_is_marked() {
         );
     }
     let live = annotated("kustomize.toolkit.fluxcd.io/reconcile", "disabled");
-    assert!(flux(json!({})).leaves(&plain, Some(&live)).is_some());
+    assert!(
+        flux(json!({}))
+            .leaves(&plain, Some(&Live::new(live.clone())))
+            .is_some()
+    );
 }
 
 #[test]
@@ -201,7 +215,7 @@ fn how_argo_cd_applies_is_said_by_options() {
         let applying = argo_cd(spec, json!({}));
         assert_eq!(applying.method(&wanted), method, "{wanted}");
         assert_eq!(
-            applying.recreates(&wanted, &json!({})),
+            applying.recreates(&wanted, &Live::new(json!({}))),
             recreates,
             "{wanted}"
         );
@@ -215,7 +229,7 @@ fn merges<const N: usize>(cases: [Merge<'_>; N]) {
     for (group, kind, last, wanted, live, result) in cases {
         let last = (!last.is_null()).then_some(&last);
         assert_eq!(
-            three_way(group, kind, last, &wanted, &live),
+            three_way(group, kind, last, &wanted, &Live::new(live.clone())),
             result,
             "{kind}"
         );

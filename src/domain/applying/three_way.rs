@@ -6,6 +6,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::domain::Live;
+
 /// The API groups of Kubernetes itself, whose lists have merge keys. Custom resources have none.
 const BUILT_IN: [&str; 22] = [
     "",
@@ -101,7 +103,7 @@ pub fn three_way(
     kind: &str,
     last: Option<&Value>,
     wanted: &Value,
-    live: &Value,
+    live: &Live,
 ) -> Value {
     let schema = Schema {
         kind: BUILT_IN.contains(&group).then_some(kind),
@@ -110,7 +112,7 @@ pub fn three_way(
 }
 
 /// The live object replaced by Git's: only what the server itself keeps stays.
-pub fn replaced(wanted: &Value, live: &Value) -> Value {
+pub fn replaced(wanted: &Value, live: &Live) -> Value {
     let mut object = wanted.clone();
     for field in [
         "uid",

@@ -18,7 +18,7 @@ fn key() -> ResourceKey {
 fn side(value: Value) -> Side {
     match value {
         Value::Null => Side::Absent,
-        value => Side::Object(value, Confidence::Server),
+        value => Side::Object(Live::new(value), Confidence::Server),
     }
 }
 
@@ -223,18 +223,22 @@ fn what_is_live_is_compared_with_what_was_approved() {
         ("created", none, two, two, true),
         ("a secret", old, new, new, true),
     ];
-    let is_met = |plan: &Plan, live: &Value| {
+    let is_met = |plan: &Plan, live: &Live| {
         let kept = &approved("x", "y", plan).changes[0];
         kept.is_met(&mask, Some(live).filter(|live| !live.is_null()))
     };
     for (case, before, after, live, expected) in table {
         let plan = plan(before.clone(), after.clone());
-        assert_eq!(is_met(&plan, live), Some(expected), "{case}");
+        assert_eq!(
+            is_met(&plan, &Live::new(live.clone())),
+            Some(expected),
+            "{case}"
+        );
     }
-    let estimate = Side::Object(two.clone(), Confidence::Static);
+    let estimate = Side::Object(Live::new(two.clone()), Confidence::Static);
     let estimate = Plan::new(&mask, [Comparison::new(key(), Side::Absent, estimate)]);
     assert_eq!(
-        is_met(&estimate, two),
+        is_met(&estimate, &Live::new(two.clone())),
         None,
         "no value of an estimate is kept"
     );

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::Live;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Comparison, Confidence, Side};
 
@@ -10,12 +11,14 @@ fn deployment(image: &str) -> Side {
     let value = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 3,
         "strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
         "template": {"spec": {"containers": [{"name": "a", "image": image, "envFrom": [{"configMapRef": {"name": "web"}}]}]}}}});
-    Side::Object(value, Confidence::Server)
+    Side::Object(Live::new(value), Confidence::Server)
 }
 
 fn config(value: &str) -> Side {
     Side::Object(
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}, "data": {"a": value}}),
+        Live::new(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}, "data": {"a": value}}),
+        ),
         Confidence::Server,
     )
 }
@@ -30,7 +33,7 @@ fn named(kind: &str, name: &str, spec: Value) -> (ResourceKey, Side) {
     (
         key,
         Side::Object(
-            json!({"kind": kind, "metadata": {"name": name}, "spec": spec}),
+            Live::new(json!({"kind": kind, "metadata": {"name": name}, "spec": spec})),
             Confidence::Server,
         ),
     )

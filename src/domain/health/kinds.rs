@@ -5,9 +5,10 @@ use serde_json::Value;
 use super::pods::pod_failure;
 use super::rules::Shipped;
 use super::{Assessment, Health};
+use crate::domain::Live;
 
 /// The health of an object by its kind. Its status is current.
-pub(super) fn assess(live: &Value) -> Assessment {
+pub(super) fn assess(live: &Live) -> Assessment {
     match live["kind"].as_str().unwrap_or_default() {
         "Deployment" => replica_failure(live).unwrap_or_else(|| deployment(live)),
         "StatefulSet" => stateful_set(live),
@@ -56,7 +57,7 @@ pub(super) fn assess(live: &Value) -> Assessment {
 }
 
 /// The health of a workload whose pods cannot be created.
-fn replica_failure(live: &Value) -> Option<Assessment> {
+fn replica_failure(live: &Live) -> Option<Assessment> {
     condition(live, "ReplicaFailure").filter(|(status, _)| *status == "True")?;
     Some((
         Health::Degraded,
@@ -67,7 +68,7 @@ fn replica_failure(live: &Value) -> Option<Assessment> {
     ))
 }
 
-fn deployment(live: &Value) -> Assessment {
+fn deployment(live: &Live) -> Assessment {
     if live["spec"]["paused"] == true {
         return (Health::Suspended, "its rollout is paused".into());
     }
@@ -109,7 +110,7 @@ fn deployment(live: &Value) -> Assessment {
     (Health::Healthy, String::new())
 }
 
-fn stateful_set(live: &Value) -> Assessment {
+fn stateful_set(live: &Live) -> Assessment {
     let status = |field: &str| live["status"][field].as_i64().unwrap_or(0);
     let wanted = live["spec"]["replicas"].as_i64().unwrap_or(1);
     if live["spec"]["updateStrategy"]["type"] == "OnDelete" {
@@ -149,7 +150,7 @@ fn stateful_set(live: &Value) -> Assessment {
     (Health::Healthy, String::new())
 }
 
-fn daemon_set(live: &Value) -> Assessment {
+fn daemon_set(live: &Live) -> Assessment {
     let status = |field: &str| live["status"][field].as_i64().unwrap_or(0);
     let wanted = status("desiredNumberScheduled");
     // With OnDelete, pods are replaced only when somebody deletes them.
@@ -170,7 +171,7 @@ fn daemon_set(live: &Value) -> Assessment {
     (Health::Healthy, String::new())
 }
 
-fn replica_set(live: &Value) -> Assessment {
+fn replica_set(live: &Live) -> Assessment {
     let wanted = live["spec"]["replicas"].as_i64().unwrap_or(1);
     match live["status"]["readyReplicas"].as_i64().unwrap_or(0) {
         ready if ready < wanted => (
@@ -181,7 +182,7 @@ fn replica_set(live: &Value) -> Assessment {
     }
 }
 
-fn job(live: &Value) -> Assessment {
+fn job(live: &Live) -> Assessment {
     if let Some(("True", reason)) = condition(live, "Failed") {
         return (Health::Degraded, format!("failed: {reason}"));
     }
@@ -194,7 +195,7 @@ fn job(live: &Value) -> Assessment {
     (Health::Progressing, "is running".into())
 }
 
-fn pod(live: &Value) -> Assessment {
+fn pod(live: &Live) -> Assessment {
     match pod_failure(live) {
         Some((reason, None)) => return (Health::Degraded, reason),
         Some((reason, Some(_))) => return (Health::Progressing, reason),
@@ -210,7 +211,7 @@ fn pod(live: &Value) -> Assessment {
 }
 
 /// A custom kind without a rule: by its conditions `Stalled` and `Ready`.
-fn generic(live: &Value) -> Assessment {
+fn generic(live: &Live) -> Assessment {
     if let Some(("True", reason)) = condition(live, "Stalled") {
         return (Health::Degraded, format!("stalled: {reason}"));
     }

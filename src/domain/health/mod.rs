@@ -7,11 +7,11 @@
 //! Rooms: `kinds` (built-in kinds), `rules` (custom kinds), `pods` (why a workload's
 //! pods cannot run).
 
+use crate::domain::Live;
 use crate::domain::labels::HEALTH;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::manifest::is_custom_group;
 use rules::Shipped;
@@ -52,10 +52,8 @@ pub type Assessment = (Health, String);
 pub const STATUS_GRACE: SignedDuration = SignedDuration::from_secs(10);
 
 /// The health of a live object, by the health rules for its kind or, without any, by [`assess`].
-pub fn assess_by(rules: &[HealthRule], live: &Value) -> Assessment {
-    if live["metadata"]["annotations"][HEALTH] == "ignore"
-        && live["metadata"]["deletionTimestamp"].is_null()
-    {
+pub fn assess_by(rules: &[HealthRule], live: &Live) -> Assessment {
+    if live.annotation(HEALTH) == Some("ignore") && !live.is_being_deleted() {
         return (Health::Healthy, String::new());
     }
     let matching: Vec<_> = rules.iter().filter(|rule| rule.is_for(live)).collect();
@@ -73,12 +71,12 @@ pub fn assess_by(rules: &[HealthRule], live: &Value) -> Assessment {
 }
 
 /// The health of a live object by its own status. Why its pods cannot run is in [`FailingPod`].
-pub fn assess(live: &Value) -> Assessment {
+pub fn assess(live: &Live) -> Assessment {
     assess_outdated_status(live).unwrap_or_else(|| named(live, kinds::assess(live)))
 }
 
 /// Puts kind and name before the reason.
-fn named(live: &Value, (health, why): Assessment) -> Assessment {
+fn named(live: &Live, (health, why): Assessment) -> Assessment {
     if why.is_empty() {
         return (health, why);
     }
@@ -103,10 +101,10 @@ pub fn aggregate(assessments: impl IntoIterator<Item = Assessment>) -> Assessmen
 
 /// The health of an object whose status does not describe its current spec: it is being deleted, or
 /// its controller has not observed the change yet. None: the status is current.
-fn assess_outdated_status(live: &Value) -> Option<Assessment> {
+fn assess_outdated_status(live: &Live) -> Option<Assessment> {
     let kind = live["kind"].as_str().unwrap_or_default();
     let progressing = |why: &str| Some(named(live, (Health::Progressing, why.into())));
-    if live["metadata"]["deletionTimestamp"].is_string() {
+    if live.is_being_deleted() {
         return progressing("is being deleted");
     }
     let observed = live["status"]["observedGeneration"].as_i64();
@@ -126,7 +124,7 @@ fn assess_outdated_status(live: &Value) -> Option<Assessment> {
 
 /// Since when a custom object has no status, if no shipped rule knows its kind: its controller may
 /// not have seen it yet.
-pub fn silent_since(live: &Value) -> Option<Timestamp> {
+pub fn silent_since(live: &Live) -> Option<Timestamp> {
     let (group, _) = live["apiVersion"].as_str()?.split_once('/')?;
     let has_no_status = live["status"]
         .as_object()
@@ -135,7 +133,7 @@ pub fn silent_since(live: &Value) -> Option<Timestamp> {
         || !has_no_status
         || !live["spec"].is_object()
         || Shipped::of(live).is_some()
-        || live["metadata"]["annotations"][HEALTH] == "ignore"
+        || live.annotation(HEALTH) == Some("ignore")
     {
         return None;
     }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::domain::Live;
+
 /// A workload that an application waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
@@ -86,7 +88,7 @@ pub fn is_within(less: &Value, more: &Value) -> bool {
 
 impl Workload {
     /// From a live object. None: it has no pods.
-    pub fn of(live: &Value) -> Option<Self> {
+    pub fn of(live: &Live) -> Option<Self> {
         let template = Template::of(&live["spec"]["template"])?;
         let labels = texts(&live["spec"]["selector"]["matchLabels"])?;
         Some(Self {

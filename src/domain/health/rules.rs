@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Assessment, Health};
+use crate::domain::Live;
 use crate::domain::cel::Condition;
 use crate::domain::manifest::is_custom_group;
 use crate::domain::wildcard;
@@ -24,15 +25,15 @@ pub struct HealthRule {
 }
 
 impl HealthRule {
-    pub fn is_for(&self, live: &Value) -> bool {
-        let group = live["apiVersion"]
+    pub fn is_for(&self, object: &Value) -> bool {
+        let group = object["apiVersion"]
             .as_str()
             .and_then(|version| version.split_once('/'))
             .map_or("", |(group, _)| group);
-        self.kind == live["kind"].as_str().unwrap_or_default() && self.group == group
+        self.kind == object["kind"].as_str().unwrap_or_default() && self.group == group
     }
 
-    pub(super) fn assess(&self, live: &Value) -> Assessment {
+    pub(super) fn assess(&self, live: &Live) -> Assessment {
         let holds = |condition: &Option<Condition>| {
             condition
                 .as_ref()
@@ -92,15 +93,15 @@ static SHIPPED: LazyLock<Vec<Shipped>> = LazyLock::new(|| {
 });
 
 impl Shipped {
-    pub(super) fn of(live: &Value) -> Option<&'static Self> {
-        let group = live["apiVersion"].as_str()?.split_once('/')?.0;
-        let kind = live["kind"].as_str()?;
+    pub(super) fn of(object: &Value) -> Option<&'static Self> {
+        let group = object["apiVersion"].as_str()?.split_once('/')?.0;
+        let kind = object["kind"].as_str()?;
         SHIPPED.iter().find(|rule| {
             wildcard(&rule.group, group) && rule.kinds.iter().any(|pattern| wildcard(pattern, kind))
         })
     }
 
-    pub(super) fn assess(&self, live: &Value) -> Assessment {
+    pub(super) fn assess(&self, live: &Live) -> Assessment {
         // If the status has an unexpected structure, the condition counts as false.
         let holds = |condition: &Option<Condition>| {
             condition
@@ -153,7 +154,7 @@ pub fn unruled<'a>(
 
 /// Adds the explanation in an object's status: the message of a condition that is False, a message,
 /// or a phase.
-fn explained(what: &str, live: &Value) -> String {
+fn explained(what: &str, live: &Live) -> String {
     let status = &live["status"];
     let conditions = status["conditions"].as_array().into_iter().flatten();
     let text = |value: &Value| {

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use serde_json::Value;
+
 use super::*;
 use crate::domain::cel::Condition;
 
@@ -38,7 +40,11 @@ fn a_deployment_is_healthy_only_when_the_new_version_is() {
         (json!({}), Health::Progressing),
     ];
     for (status, health) in table {
-        assert_eq!(assess(&rollout(status.clone())).0, health, "{status}");
+        assert_eq!(
+            assess(&Live::new(rollout(status.clone()))).0,
+            health,
+            "{status}"
+        );
     }
 }
 
@@ -50,7 +56,7 @@ fn a_failing_pod_of_the_new_version_is_the_reason() {
         let template =
             json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": containers}});
         let spec = json!({"selector": {"matchLabels": {"app": "web"}}, "template": template});
-        Workload::of(&json!({"kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"}, "spec": spec})).unwrap()
+        Workload::of(&Live::new(json!({"kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"}, "spec": spec}))).unwrap()
     };
     let pod = |kind: &str, status: Value| {
         let env = json!([{"name": "INJECTED", "value": "x"}, {"name": "A", "value": "1"}]);
@@ -107,11 +113,18 @@ fn custom_kinds_are_judged_by_their_rules() {
         ("Done", Health::Healthy),
         ("", Health::Progressing),
     ] {
-        assert_eq!(assess_by(&rules, &backup(phase)).0, health, "{phase}");
+        assert_eq!(
+            assess_by(&rules, &Live::new(backup(phase))).0,
+            health,
+            "{phase}"
+        );
     }
     let mut other = backup("Failed");
     other["kind"] = "Restore".into();
-    assert_eq!(assess_by(&rules, &other).0, Health::Healthy);
+    assert_eq!(
+        assess_by(&rules, &Live::new(other.clone())).0,
+        Health::Healthy
+    );
 }
 
 #[test]
@@ -119,14 +132,14 @@ fn what_cannot_work_is_degraded() {
     let quota = rollout(json!({"observedGeneration": 2, "conditions": [
         {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: pods"}]}));
     assert_eq!(
-        assess(&quota),
+        assess(&Live::new(quota.clone())),
         (
             Health::Degraded,
             "Deployment web: its pods cannot be created: exceeded quota: pods".into()
         )
     );
     let api = json!({"kind": "APIService", "metadata": {"name": "a"}, "status": {"conditions": [{"type": "Available", "status": "False", "reason": "MissingEndpoints"}]}});
-    assert_eq!(assess(&api).0, Health::Progressing);
+    assert_eq!(assess(&Live::new(api.clone())).0, Health::Progressing);
 }
 
 #[test]
@@ -145,7 +158,7 @@ fn the_shipped_rules_say_what_controllers_mean() {
         if !case["generation"].is_null() {
             live["metadata"]["generation"] = case["generation"].clone();
         }
-        let (health, why) = assess_by(&[], &live);
+        let (health, why) = assess_by(&[], &Live::new(live.clone()));
         assert_eq!(
             json!(health),
             case["expect"],
@@ -162,9 +175,12 @@ fn the_shipped_rules_say_what_controllers_mean() {
 #[test]
 fn what_is_not_to_count_does_not_and_silence_is_no_health() {
     let balancer = |annotation: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "annotations": annotation}, "spec": {"type": "LoadBalancer"}, "status": {"loadBalancer": {}}});
-    assert_eq!(assess_by(&[], &balancer(json!({}))).0, Health::Progressing);
     assert_eq!(
-        assess_by(&[], &balancer(json!({HEALTH: "ignore"}))).0,
+        assess_by(&[], &Live::new(balancer(json!({})))).0,
+        Health::Progressing
+    );
+    assert_eq!(
+        assess_by(&[], &Live::new(balancer(json!({HEALTH: "ignore"})))).0,
         Health::Healthy
     );
     let custom = |status: Value| {
@@ -172,10 +188,15 @@ fn what_is_not_to_count_does_not_and_silence_is_no_health() {
             "metadata": {"name": "a", "creationTimestamp": "2026-11-27T00:00:00Z", "managedFields": [{"time": "2026-11-27T00:01:00Z"}]}})
     };
     assert_eq!(
-        silent_since(&custom(json!({}))).unwrap().to_string(),
+        silent_since(&Live::new(custom(json!({}))))
+            .unwrap()
+            .to_string(),
         "2026-11-27T00:01:00Z"
     );
-    assert_eq!(silent_since(&custom(json!({"phase": "x"}))), None);
+    assert_eq!(
+        silent_since(&Live::new(custom(json!({"phase": "x"})))),
+        None
+    );
 }
 
 #[test]

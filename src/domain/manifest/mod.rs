@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{APPLICATION_ANNOTATION, Invalid, OWNER_LABEL, TargetKey, yaml};
+use super::{APPLICATION_ANNOTATION, Invalid, Live, OWNER_LABEL, TargetKey, yaml};
 
 mod images;
 mod names;
@@ -134,6 +134,11 @@ impl Manifest {
             value["data"][key] = text.as_str().into();
         }
         value
+    }
+
+    /// An estimate of the live object: as if the server stored it as it is.
+    pub fn as_live(&self) -> Live {
+        Live::new(self.value.clone())
     }
 
     /// Whether SOPS encrypted it, by what SOPS adds.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::domain::Live;
 use crate::domain::hook;
 
 /// The fields in an object's metadata that the API server maintains.
@@ -69,7 +70,7 @@ fn cleaned_metadata(metadata: &Map<String, Value>) -> Map<String, Value> {
 }
 
 /// What holds up the deletion of an object: its finalizers.
-pub fn finalizers(live: &Value) -> Vec<&str> {
+pub fn finalizers(live: &Live) -> Vec<&str> {
     let finalizers = live["metadata"]["finalizers"].as_array();
     finalizers
         .into_iter()

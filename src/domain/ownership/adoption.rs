@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::managed::{applied_in, entries_where};
 use super::{Entry, Writer, is_a_person};
+use crate::domain::Live;
 use crate::domain::fieldset::{Element, FieldPath, FieldSet};
 
 /// The annotation with the manifest of the last client-side apply.
@@ -24,7 +25,7 @@ pub struct AdoptableFields {
 /// The fields to adopt; None: there are none. `manager`: our own field manager. Fields of another
 /// application of ours are adopted too. `let_go`: Helm, Argo CD or Flux no longer reconcile the
 /// object.
-pub fn leftovers(live: &Value, manager: &str, let_go: bool) -> Option<AdoptableFields> {
+pub fn leftovers(live: &Live, manager: &str, let_go: bool) -> Option<AdoptableFields> {
     let mut found = AdoptableFields::default();
     let added_by_hand = |entry: &Entry| {
         entry.writer() == Writer::Person && entry.subresource.is_none() && !entry.applies
@@ -56,7 +57,7 @@ pub fn leftovers(live: &Value, manager: &str, let_go: bool) -> Option<AdoptableF
 }
 
 /// The fields that matching managers own.
-pub fn written_by(live: &Value, matters: impl Fn(&Entry) -> bool) -> Option<AdoptableFields> {
+pub fn written_by(live: &Live, matters: impl Fn(&Entry) -> bool) -> Option<AdoptableFields> {
     let entries = entries_where(live, |entry| entry.subresource.is_none() && matters(entry));
     let mut found = AdoptableFields::default();
     for entry in entries {
@@ -67,7 +68,7 @@ pub fn written_by(live: &Value, matters: impl Fn(&Entry) -> bool) -> Option<Adop
 }
 
 /// The fields of whoever wrote the record of the last client-side apply.
-pub fn last_applied_by(live: &Value) -> Option<AdoptableFields> {
+pub fn last_applied_by(live: &Live) -> Option<AdoptableFields> {
     let record = FieldPath(
         ["metadata", "annotations", LAST_APPLIED]
             .map(|name| Element::Field(name.into()))
@@ -86,7 +87,7 @@ pub fn last_applied_by(live: &Value) -> Option<AdoptableFields> {
 
 /// `managedFields` after the adoption: the former managers' entries are removed and ours has their fields too. So our next
 /// apply removes the fields that are not in Git.
-pub fn adopted(live: &Value, leftovers: &AdoptableFields, manager: &str) -> Value {
+pub fn adopted(live: &Live, leftovers: &AdoptableFields, manager: &str) -> Value {
     let all = live["metadata"]["managedFields"]
         .as_array()
         .cloned()

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::managed::{applied_by, entries};
 use super::{Entry, FieldRules, Writer};
+use crate::domain::Live;
 use crate::domain::contracts;
 use crate::domain::fieldset::{self, Element, FieldPath, FieldSet};
 
@@ -54,7 +55,7 @@ impl fmt::Display for Conflict {
 
 /// The fields of a Secret's data that others own and that we would set, whatever the values are.
 /// The API server reports a conflict only for different values, which would confirm a guess.
-pub fn claims_on_data(live: &Value, payload: &Value, manager: &str) -> Vec<Conflict> {
+pub fn claims_on_data(live: &Live, payload: &Value, manager: &str) -> Vec<Conflict> {
     let all = entries(live);
     let ours = applied_by(&all, manager);
     let mut found = Vec::new();

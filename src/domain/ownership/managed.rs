@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Entry;
+use crate::domain::Live;
 use crate::domain::fieldset::{FieldPath, FieldSet};
 
 /// The entries of an object.
@@ -58,6 +59,6 @@ pub(super) fn applied_in(object: &Value, manager: &str) -> FieldSet {
 }
 
 /// Whether a manager owns a field by server-side apply.
-pub fn applies(live: &Value, manager: &str, field: &FieldPath) -> bool {
+pub fn applies(live: &Live, manager: &str, field: &FieldPath) -> bool {
     applied_in(live, manager).contains(field)
 }

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use serde_json::Value;
-
 use super::Writer;
 use super::managed::entries_where;
+use crate::domain::Live;
 use crate::domain::fieldset::{Element, FieldPath};
 
 /// The object of a tool that manages a live object.
@@ -71,7 +70,7 @@ impl fmt::Display for ManagedBy {
 
 /// The tool that manages an object, by its labels and annotations. They may be outdated:
 /// `Cluster::keeps` checks that.
-pub fn managed_by(live: &Value) -> Option<ManagedBy> {
+pub fn managed_by(live: &Live) -> Option<ManagedBy> {
     let text = |map: &str, name: &str| live["metadata"][map][name].as_str().map(str::to_string);
     if let Some(tracking) = text("annotations", "argocd.argoproj.io/tracking-id") {
         return Some(ManagedBy::argo_cd(
@@ -114,6 +113,6 @@ pub fn managed_by(live: &Value) -> Option<ManagedBy> {
 }
 
 /// Whether Helm, Argo CD or Flux ever wrote an object.
-pub fn was_reconciled(live: &Value) -> bool {
+pub fn was_reconciled(live: &Live) -> bool {
     !entries_where(live, |entry| entry.writer() == Writer::Reconciler).is_empty()
 }

@@ -4,12 +4,13 @@ use serde_json::Value;
 
 use super::AdoptableFields;
 use super::managed::{applied_in, owned_by};
+use crate::domain::Live;
 use crate::domain::fieldset::{self, Element, FieldPath, FieldSet};
 
 /// The live object without the fields that a server-side apply of the payload would remove. Lists
 /// are merged by their items' names. A field is removed with everything in it, including defaults,
 /// unless others own a part of it.
-pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
+pub fn without_dropped(live: &Live, payload: &Value, manager: &str) -> Live {
     let mut object = live.clone();
     let others = owned_by(live, |entry| entry.manager != manager);
     for path in applied_in(live, manager).leaves() {
@@ -23,7 +24,7 @@ pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
 }
 
 /// The fields of all managers except us and those whose fields are adopted.
-pub fn of_others(live: &Value, manager: &str, taken_over: &AdoptableFields) -> FieldSet {
+pub fn of_others(live: &Live, manager: &str, taken_over: &AdoptableFields) -> FieldSet {
     owned_by(live, |entry| {
         entry.manager != manager && !taken_over.managers.contains(&entry.manager)
     })
@@ -33,7 +34,7 @@ pub fn of_others(live: &Value, manager: &str, taken_over: &AdoptableFields) -> F
 /// Fields of a live object's spec that nobody owns (except managers whose fields are adopted) and
 /// that a new object would not have: the server's defaults for a former configuration. Items of
 /// lists are not searched.
-pub fn outdated_defaults(live: &Value, fresh: &Value, taken_over: &[String]) -> FieldSet {
+pub fn outdated_defaults(live: &Live, fresh: &Value, taken_over: &[String]) -> FieldSet {
     fn walk(
         live: &Value,
         fresh: &Value,

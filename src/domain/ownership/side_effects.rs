@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Writer;
 use super::managed::{applied_in, entries, entries_where, owned_by};
+use crate::domain::Live;
 use crate::domain::fieldset::{self, FieldPath};
 
 /// Changed lists of objects that we newly own as a whole: items of others are removed.
@@ -36,7 +37,7 @@ pub fn admitted(after: &Value) -> Vec<FieldPath> {
 }
 
 /// The fields that others changed and a sync would change back, by manager.
-pub fn changed_by_others(live: &Value, predicted: &Value) -> BTreeMap<String, Vec<FieldPath>> {
+pub fn changed_by_others(live: &Live, predicted: &Value) -> BTreeMap<String, Vec<FieldPath>> {
     let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
     for entry in entries_where(live, |entry| {
         entry.writer() != Writer::Windlass && entry.subresource.as_deref() != Some("status")

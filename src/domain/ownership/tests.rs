@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::Live;
 use crate::domain::fieldset::FieldPath;
 
 fn conflict(manager: &str, field: &str) -> Conflict {
@@ -125,17 +126,19 @@ fn the_signal_moves_with_what_is_ours_and_not_beside() {
 fn keepers_are_told_by_their_marks() {
     let helm = json!({"metadata": {"namespace": "n", "labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": {"meta.helm.sh/release-name": "r"}}});
     assert_eq!(
-        managed_by(&helm).unwrap().to_string(),
+        managed_by(&Live::new(helm.clone())).unwrap().to_string(),
         "the Helm release n/r"
     );
     let argo = json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:n/shop"}}});
     assert_eq!(
-        managed_by(&argo).unwrap().to_string(),
+        managed_by(&Live::new(argo.clone())).unwrap().to_string(),
         "the Argo CD Application shop"
     );
     let anywhere = json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "team_shop:apps/Deployment:n/shop"}}});
     assert_eq!(
-        managed_by(&anywhere).unwrap().to_string(),
+        managed_by(&Live::new(anywhere.clone()))
+            .unwrap()
+            .to_string(),
         "the Argo CD Application team/shop"
     );
     let labelled = |manager: &str| {
@@ -144,16 +147,16 @@ fn keepers_are_told_by_their_marks() {
             "managedFields": [{"manager": manager, "operation": "Update", "fieldsV1": fields}]}})
     };
     assert_eq!(
-        managed_by(&labelled("argocd-controller"))
+        managed_by(&Live::new(labelled("argocd-controller")))
             .unwrap()
             .to_string(),
         "the Argo CD Application shop"
     );
-    assert_eq!(managed_by(&labelled("kubectl-create")), None);
+    assert_eq!(managed_by(&Live::new(labelled("kubectl-create"))), None);
     let flux = json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "a", "kustomize.toolkit.fluxcd.io/namespace": "f"}}});
     assert_eq!(
-        managed_by(&flux).unwrap().to_string(),
+        managed_by(&Live::new(flux.clone())).unwrap().to_string(),
         "the Flux Kustomization f/a"
     );
-    assert_eq!(managed_by(&json!({"metadata": {}})), None);
+    assert_eq!(managed_by(&Live::new(json!({"metadata": {}}))), None);
 }

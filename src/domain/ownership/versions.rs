@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::domain::Live;
+
 /// The API versions in `managedFields`, except the one that the object was read by.
-pub fn recorded_versions(live: &Value) -> BTreeSet<String> {
+pub fn recorded_versions(live: &Live) -> BTreeSet<String> {
     let entries = live["metadata"]["managedFields"]
         .as_array()
         .into_iter()
@@ -19,7 +21,7 @@ pub fn recorded_versions(live: &Value) -> BTreeSet<String> {
 
 /// `managedFields` in which entries of versions that are no longer served have the version that the object was read by.
 /// Until that is written, the API server refuses every server-side apply of the object.
-pub fn migrated_managed_fields(live: &Value, unserved: &BTreeSet<String>) -> Value {
+pub fn migrated_managed_fields(live: &Live, unserved: &BTreeSet<String>) -> Value {
     let mut entries = live["metadata"]["managedFields"].clone();
     for entry in entries.as_array_mut().into_iter().flatten() {
         if entry["apiVersion"]

@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use crate::domain::Live;
+
 /// Removes values that the server allocates on creation, unless `than` (the manifest or the live
 /// object) has them.
 pub fn without_allocated(after: &mut Value, than: &Value) {
@@ -50,7 +52,7 @@ pub fn without_allocated(after: &mut Value, than: &Value) {
 
 /// Removes values from a changed Service that the server allocates with the change, such as a node
 /// port when its type changes: the real ones will differ from the dry-run's. True: there were some.
-pub fn without_newly_allotted(after: &mut Value, than: &Value, live: &Value) -> bool {
+pub fn without_newly_allotted(after: &mut Value, than: &Value, live: &Live) -> bool {
     if after["kind"] != "Service" || after["apiVersion"] != "v1" {
         return false;
     }

@@ -38,8 +38,8 @@ impl Change {
         } = comparison;
         let confidence = confidence(&before, &after);
         let (old, new) = (
-            before.value().map(without_server_fields),
-            after.value().map(without_server_fields),
+            before.object().map(|object| without_server_fields(object)),
+            after.object().map(|object| without_server_fields(object)),
         );
         let version = version(new.as_ref().or(old.as_ref()));
         if let Side::Refused(why) = after {

@@ -15,10 +15,9 @@
 //! `unstable`: values in an answer that cannot be compared. `outcome`: whether the
 //! applied object is as planned. `refusal`: the server's message without secrets.
 
-use serde_json::Value;
-
 use super::manifest::{FileLine, ResourceKey};
 use super::mask::Mask;
+use crate::domain::Live;
 
 mod allocated;
 mod change;
@@ -150,16 +149,16 @@ impl Comparison {
 #[derive(Debug, Clone)]
 pub enum Side {
     Absent,
-    /// An answer of the API server: a live object or the result of a dry-run.
-    Object(Value, Confidence),
+    /// A live object, the result of a dry-run, or an estimate of it.
+    Object(Live, Confidence),
     /// The API server would refuse the object, with this message (without secrets).
     Refused(String),
 }
 
 impl Side {
-    fn value(&self) -> Option<&Value> {
+    fn object(&self) -> Option<&Live> {
         match self {
-            Self::Object(value, _) => Some(value),
+            Self::Object(object, _) => Some(object),
             _ => None,
         }
     }

@@ -3,13 +3,16 @@
 use serde_json::Value;
 
 use super::{Change, UNSTABLE, without_allocated};
+use crate::domain::Live;
 use crate::domain::manifest::without_server_fields;
 use crate::domain::mask::{Mask, without_side};
 
 /// Whether a live object is as its change predicted, without its status and the fields that the
 /// server maintains. Of a masked value only its presence counts.
-pub fn matches_prediction(mask: &Mask, change: &Change, live: Option<&Value>) -> bool {
-    let live = mask.pair(None, live.map(without_server_fields)).after;
+pub fn matches_prediction(mask: &Mask, change: &Change, live: Option<&Live>) -> bool {
+    let live = mask
+        .pair(None, live.map(|live| without_server_fields(live)))
+        .after;
     let mut live = live.as_deref().cloned();
     if let (Some(live), Some(after)) = (&mut live, &change.after) {
         without_allocated(live, after);

@@ -20,7 +20,9 @@ fn key(name: &str) -> ResourceKey {
 
 fn object(data: Value) -> Side {
     Side::Object(
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "resourceVersion": "7"}, "data": data}),
+        Live::new(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "resourceVersion": "7"}, "data": data}),
+        ),
         Confidence::Server,
     )
 }
@@ -95,7 +97,7 @@ fn the_digest_sees_effects_only() {
 fn the_digest_tells_secret_values_apart_without_showing_them() {
     let secret = |value: &str| {
         Side::Object(
-            json!({"apiVersion": "v1", "kind": "Secret", "data": {"token": value}}),
+            Live::new(json!({"apiVersion": "v1", "kind": "Secret", "data": {"token": value}})),
             Confidence::Server,
         )
     };
@@ -130,7 +132,11 @@ fn our_own_marks_are_no_part_of_a_diff() {
     after["metadata"]["annotations"] = json!({"windlass.dev/application": "shop/staging"});
     let change = |after: Value| {
         let side = |value| Side::Object(value, Confidence::Server);
-        let comparison = Comparison::new(key("a"), side(before.clone()), side(after));
+        let comparison = Comparison::new(
+            key("a"),
+            side(Live::new(before.clone())),
+            side(Live::new(after)),
+        );
         Plan::new(&mask(), [comparison]).changes.remove(0)
     };
     let marks = change(after.clone());

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::Live;
 use crate::domain::labels::WAVE;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Comparison, Side};
@@ -38,7 +39,10 @@ fn snapshot(comparison: Option<(Side, Side)>) -> Snapshot {
 /// The sides of an object that is to be created.
 fn create() -> Option<(Side, Side)> {
     let object = serde_json::json!({"a": 1});
-    Some((Side::Absent, Side::Object(object, Confidence::Server)))
+    Some((
+        Side::Absent,
+        Side::Object(Live::new(object), Confidence::Server),
+    ))
 }
 
 fn code(step: &Step) -> Option<&'static str> {
@@ -81,7 +85,7 @@ fn a_wave_waits_for_the_one_before() {
         Comparison::new(
             key.clone(),
             Side::Absent,
-            Side::Object(serde_json::json!({"a": 1}), Confidence::Server),
+            Side::Object(Live::new(serde_json::json!({"a": 1})), Confidence::Server),
         )
     };
     let plan = Plan::new(&Mask::new(b"t"), [create(&second)]);
@@ -202,7 +206,7 @@ fn a_sync_sets_back_or_reports_what_others_changed() {
 #[test]
 fn deletions_come_last_and_wait_for_health() {
     let (old, new) = (key("Deployment", "old"), key("Deployment", "new"));
-    let object = || Side::Object(serde_json::json!({"a": 1}), Confidence::Server);
+    let object = || Side::Object(Live::new(serde_json::json!({"a": 1})), Confidence::Server);
     let plan = Plan::new(
         &Mask::new(b"t"),
         [Comparison::new(old.clone(), object(), Side::Absent)],

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::super::markdown::{code, quoted};
 use super::super::sticky_of;
 use super::*;
+use crate::domain::Live;
 use crate::domain::TargetKey;
 use crate::domain::catalog::PolicyChange;
 use crate::domain::manifest::ResourceKey;
@@ -26,7 +27,7 @@ fn comparison(name: &str, before: Option<&str>, after: Option<&str>) -> Comparis
     let side = |image: Option<&str>| {
         image.map_or(Side::Absent, |image| {
             Side::Object(
-                json!({"kind": "Deployment", "metadata": {"name": name}, "spec": {"image": image}}),
+                Live::new(json!({"kind": "Deployment", "metadata": {"name": name}, "spec": {"image": image}})),
                 Confidence::Server,
             )
         })

@@ -7,7 +7,7 @@ use serde_json::json;
 use windlass::judged_by::{Action, Change};
 
 use super::application::{Application, Class, TOOLS};
-use super::score::Live;
+use super::score::Objects;
 use crate::support::World;
 
 /// What a round has to hold besides what the plan says.
@@ -69,7 +69,7 @@ impl Round {
     pub fn score(
         &self,
         namespace: &str,
-        is: &Live,
+        is: &Objects,
         plan: &[Change],
         held: &mut usize,
         missed: &mut Vec<String>,

@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use windlass::judged_by::{
-    Change, Mask, Masked, OWNER_LABEL, ResourceKey, matches_prediction, without_server_fields,
+    Change, Live, Mask, Masked, OWNER_LABEL, ResourceKey, matches_prediction, without_server_fields,
 };
 
 use crate::support::{World, plane};
 
-pub type Live = BTreeMap<(String, Option<String>, String), Value>;
+pub type Objects = BTreeMap<(String, Option<String>, String), Value>;
 
 /// Every live object with our label, by kind, namespace and name.
-pub fn live(world: &World) -> Live {
+pub fn live(world: &World) -> Objects {
     selected(world, &["-l", OWNER_LABEL])
 }
 
 /// Every live object that kubectl's arguments select, of the kinds that the corpus has.
-pub fn selected(world: &World, arguments: &[&str]) -> Live {
+pub fn selected(world: &World, arguments: &[&str]) -> Objects {
     let custom = world.kubectl(&["get", "crd", "-o", "jsonpath={.items[*].metadata.name}"]);
     let mut kinds: Vec<String> = [
         "configmaps",
@@ -48,7 +48,7 @@ pub fn selected(world: &World, arguments: &[&str]) -> Live {
     let get = [&["get", &kinds, "-A", "-o", "json"], arguments].concat();
     let text = served(&get);
     let all: Value = serde_json::from_str(&text).unwrap();
-    let mut found = Live::new();
+    let mut found = Objects::new();
     for object in all["items"].as_array().unwrap() {
         let text = |at: &str| {
             object
@@ -90,13 +90,19 @@ fn ours(object: &Value) -> Value {
 }
 
 /// Holds a plan against what was there before and is there now.
-pub fn score(plan: &[&Change], was: &Live, is: &Live, held: &mut usize, missed: &mut Vec<String>) {
+pub fn score(
+    plan: &[&Change],
+    was: &Objects,
+    is: &Objects,
+    held: &mut usize,
+    missed: &mut Vec<String>,
+) {
     let mask = Mask::new(b"corpus");
     let name = |key: &ResourceKey| (key.kind.clone(), key.namespace.clone(), key.name.clone());
     let mut told = BTreeSet::new();
     for change in plan {
         told.insert(name(&change.key));
-        let now = is.get(&name(&change.key)).map(ours);
+        let now = is.get(&name(&change.key)).map(ours).map(Live::new);
         let now = now.as_ref();
         let after = change.after.as_deref().map(ours).map(Masked::printed);
         if change.problem.is_none()
@@ -111,7 +117,9 @@ pub fn score(plan: &[&Change], was: &Live, is: &Live, held: &mut usize, missed: 
         {
             *held += 1;
         } else {
-            let now = now.map(without_server_fields).unwrap_or_default();
+            let now = now
+                .map(|live| without_server_fields(live))
+                .unwrap_or_default();
             missed.push(format!(
                 "{} {} {}: predicted {} is {}",
                 change.action.word(),
@@ -123,7 +131,7 @@ pub fn score(plan: &[&Change], was: &Live, is: &Live, held: &mut usize, missed: 
         }
     }
     for key in was.keys().chain(is.keys()).collect::<BTreeSet<_>>() {
-        let side = |all: &Live| all.get(key).map(ours).as_ref().map(without_server_fields);
+        let side = |all: &Objects| all.get(key).map(ours).as_ref().map(without_server_fields);
         if !told.contains(key) && side(was) != side(is) {
             missed.push(format!(
                 "not predicted: {key:?}: {} → {}",

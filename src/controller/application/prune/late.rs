@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{Prunable, is_custom};
 use crate::controller::Result;
 use crate::controller::dry_run::AppScope;
+use crate::domain::Live;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::sync::Late;
 use crate::domain::uses;
@@ -21,7 +22,7 @@ pub(super) async fn late(
     wanted: &[Manifest],
 ) -> Result<(BTreeMap<ResourceKey, Late>, Vec<(ResourceKey, String)>)> {
     let (mut late, mut used) = (BTreeMap::new(), Vec::new());
-    let mut users: BTreeMap<Option<String>, Vec<Value>> = BTreeMap::new();
+    let mut users: BTreeMap<Option<String>, Vec<Live>> = BTreeMap::new();
     let first = first_to_go(prunable);
     let kept = prunable.prune.iter().filter(|(_, (entry, _))| !entry.hook);
     for (key, _) in kept {
@@ -79,7 +80,7 @@ fn user_in_git<'a>(wanted: &'a [Manifest], key: &ResourceKey) -> Option<&'a Mani
 
 /// Kind and name of a workload that runs, or will run, with it. A workload that is to be deleted
 /// counts too: it is deleted first.
-fn running_user(running: &[Value], key: &ResourceKey) -> Option<String> {
+fn running_user(running: &[Live], key: &ResourceKey) -> Option<String> {
     let user = running
         .iter()
         .find(|object| uses::runs(object) && needs(object, key))?;
@@ -89,7 +90,7 @@ fn running_user(running: &[Value], key: &ResourceKey) -> Option<String> {
 }
 
 /// The workloads in a namespace, and the pods.
-async fn running(scope: &AppScope<'_>, namespace: Option<&str>) -> Result<Vec<Value>> {
+async fn running(scope: &AppScope<'_>, namespace: Option<&str>) -> Result<Vec<Live>> {
     let kinds = [
         ("apps", "Deployment"),
         ("apps", "StatefulSet"),
@@ -129,7 +130,7 @@ mod tests {
                 "spec": {"containers": [], "volumes": [{"configMap": {"name": "settings"}}]},
                 "status": {"phase": phase},
             });
-            running_user(&[pod], key)
+            running_user(&[Live::new(pod)], key)
         };
         let settings = key("ConfigMap", "settings");
         assert_eq!(user("Running", &settings).as_deref(), Some("Pod web"));

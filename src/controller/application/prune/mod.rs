@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use late::late;
 pub use prunable::{Prunable, prunable};
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::approval::judge;
@@ -22,6 +21,7 @@ use crate::cluster::store::InventoryEntry;
 use crate::controller::dry_run::{self, AppScope};
 use crate::controller::resource_owners::ResourceOwners;
 use crate::controller::{Reader, Result};
+use crate::domain::Live;
 use crate::domain::manifest::{ResourceKey, is_custom_group};
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::sync::{self, Late};
@@ -29,7 +29,7 @@ use crate::domain::sync::{self, Late};
 /// What is to be deleted, and which deletions wait.
 pub struct Deletions {
     /// The objects that may be deleted now or later, with their inventory entries.
-    pub deleted: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
+    pub deleted: BTreeMap<ResourceKey, (InventoryEntry, Live)>,
     /// The objects that are not deleted, each with the reason.
     pub withheld: Vec<(ResourceKey, String)>,
     /// The objects that are being deleted, each with what it waits for.

@@ -4,20 +4,19 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use serde_json::Value;
 
 use crate::cluster::Found;
 use crate::cluster::store::InventoryEntry;
 use crate::controller::Result;
 use crate::controller::dry_run::{self, AppScope};
-use crate::domain::OWNER_LABEL;
+use crate::domain::Live;
 use crate::domain::manifest::{self, ResourceKey};
 use crate::domain::sync;
 
 /// Live objects of ours that Git no longer has.
 #[derive(Default)]
 pub struct Prunable {
-    pub prune: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
+    pub prune: BTreeMap<ResourceKey, (InventoryEntry, Live)>,
     /// The objects that no confirmation deletes, each with the reason.
     pub protected: Vec<(ResourceKey, String)>,
     /// The objects that are being deleted, each with what it waits for.
@@ -44,9 +43,9 @@ impl Prunable {
         uncommitted: bool,
     ) -> Vec<sync::PruneCandidate> {
         let removed =
-            |(key, (entry, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::PruneCandidate {
+            |(key, (entry, live)): (&ResourceKey, &(InventoryEntry, Live))| sync::PruneCandidate {
                 key: key.clone(),
-                uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
+                uid: live.uid().unwrap_or_default().into(),
                 approved: approved(entry),
                 needs_confirmation: uncommitted && entry.removed_by.is_none()
                     || matches!(sync::mark(live), Some(sync::Mark::Confirm(_))),
@@ -116,14 +115,14 @@ pub async fn prunable(scope: &AppScope<'_>, removed: Vec<InventoryEntry>) -> Res
 
 /// An object without our owner label, or with another UID since somebody recreated it, is no longer
 /// ours.
-fn is_ours(entry: &InventoryEntry, live: &Value, owner: &str) -> bool {
-    let marked = live["metadata"]["labels"][OWNER_LABEL] == owner;
-    let same = entry.uid.is_none() || entry.uid.as_deref() == live["metadata"]["uid"].as_str();
+fn is_ours(entry: &InventoryEntry, live: &Live, owner: &str) -> bool {
+    let marked = live.is_owned_by(owner);
+    let same = entry.uid.is_none() || entry.uid.as_deref() == live.uid();
     marked && same
 }
 
 /// What an object that is being deleted waits for; None: it is not being deleted.
-fn ending(live: &Value) -> Option<String> {
+fn ending(live: &Live) -> Option<String> {
     live["metadata"]["deletionTimestamp"].as_str()?;
     let finalizers = manifest::finalizers(live);
     Some(match finalizers.is_empty() {
@@ -137,14 +136,17 @@ fn ending(live: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+    use crate::domain::OWNER_LABEL;
 
     /// Also once the rest of its commit is synced: a deletion that waits is still that commit's.
     #[test]
     fn what_a_commit_took_out_stays_its_deletion() {
         let asks = |line: &str, uncommitted: bool| {
             let entry = InventoryEntry::try_from(line.to_string()).unwrap();
-            let live = serde_json::json!({"metadata": {"uid": "u"}});
+            let live = Live::new(serde_json::json!({"metadata": {"uid": "u"}}));
             let prunable = Prunable {
                 prune: BTreeMap::from([(entry.key.clone(), (entry, live))]),
                 ..Prunable::default()
@@ -159,25 +161,29 @@ mod tests {
 
     #[test]
     fn only_what_is_marked_and_the_same_is_ours() {
-        let is_ours = |line: &str, live: Value| {
+        let is_ours = |line: &str, live: Live| {
             let entry = InventoryEntry::try_from(line.to_string()).unwrap();
             is_ours(&entry, &live, "me")
         };
         let live = |owner: &str, uid: &str| serde_json::json!({"metadata": {"uid": uid, "labels": {OWNER_LABEL: owner}}});
         let entry = "apps/v1 Deployment a/web uid=u";
-        assert!(is_ours(entry, live("me", "u")));
-        assert!(is_ours("apps/v1 Deployment a/web", live("me", "u")));
-        assert!(!is_ours(entry, live("me", "made-anew")));
-        assert!(!is_ours(entry, live("another", "u")));
+        assert!(is_ours(entry, Live::new(live("me", "u"))));
+        assert!(is_ours(
+            "apps/v1 Deployment a/web",
+            Live::new(live("me", "u"))
+        ));
+        assert!(!is_ours(entry, Live::new(live("me", "made-anew"))));
+        assert!(!is_ours(entry, Live::new(live("another", "u"))));
         assert!(!is_ours(
             entry,
-            serde_json::json!({"metadata": {"uid": "u"}})
+            Live::new(serde_json::json!({"metadata": {"uid": "u"}}))
         ));
     }
 
     #[test]
     fn what_is_being_deleted_says_what_it_waits_for() {
-        let ending = |metadata: Value| ending(&serde_json::json!({"metadata": metadata}));
+        let ending =
+            |metadata: Value| ending(&Live::new(serde_json::json!({"metadata": metadata})));
         let at = "2025-01-01T00:00:00Z";
         assert_eq!(ending(serde_json::json!({"finalizers": ["a"]})), None);
         assert_eq!(

@@ -12,7 +12,7 @@ use crate::controller::dry_run::{
 };
 use crate::domain::manifest::{Manifest, ResourceKey, without_server_fields};
 use crate::domain::plan::{self, Comparison, Confidence, Side};
-use crate::domain::{OWNER_LABEL, ownership};
+use crate::domain::{Live, OWNER_LABEL, ownership};
 
 /// What is known of an application whose base and head are compared.
 pub struct Comparing<'a> {
@@ -21,7 +21,7 @@ pub struct Comparing<'a> {
     base: Hashed<'a>,
     head: Hashed<'a>,
     entries: Entries<'a>,
-    live: BTreeMap<ResourceKey, Value>,
+    live: BTreeMap<ResourceKey, Live>,
     /// Each object as it was applied last.
     applied: BTreeMap<&'a ResourceKey, &'a Value>,
 }
@@ -40,7 +40,7 @@ impl<'a> Comparing<'a> {
         sides: Sides<'a>,
         (base, head): (Hashed<'a>, Hashed<'a>),
         entries: Entries<'a>,
-        live: BTreeMap<ResourceKey, Value>,
+        live: BTreeMap<ResourceKey, Live>,
     ) -> Self {
         let mut comparing = Self {
             scope,
@@ -251,7 +251,7 @@ fn may_show_live(of_head: Option<&Prediction>) -> bool {
 
 /// Whether the live object is what a sync would make of it. Never for a Secret: the answer would
 /// confirm a guess.
-fn is_already(live: Option<&Value>, comparison: &Comparison) -> bool {
+fn is_already(live: Option<&Live>, comparison: &Comparison) -> bool {
     match (live, &comparison.after) {
         (Some(now), Side::Object(after, _)) if comparison.key.kind != "Secret" => {
             without_server_fields(now) == without_server_fields(after)

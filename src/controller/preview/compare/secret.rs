@@ -54,6 +54,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::Live;
     use crate::domain::manifest::ResourceKey;
     use crate::domain::plan::Confidence;
 
@@ -64,7 +65,12 @@ mod tests {
             namespace: Some("shop".into()),
             name: "x".into(),
         };
-        let side = |text: &str| Side::Object(json!({"data": {"key": text}}), Confidence::Server);
+        let side = |text: &str| {
+            Side::Object(
+                Live::new(json!({"data": {"key": text}})),
+                Confidence::Server,
+            )
+        };
         Comparison::new(key, side(before), side(after))
     }
 

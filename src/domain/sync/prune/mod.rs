@@ -4,6 +4,7 @@
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::Live;
 use crate::domain::labels::PRUNE;
 use crate::domain::manifest::ResourceKey;
 
@@ -67,7 +68,7 @@ pub fn mark(object: &Value) -> Option<Mark> {
 }
 
 /// Why an object that is no longer in Git is never pruned.
-pub fn protected(live: &Value) -> Option<String> {
+pub fn protected(live: &Live) -> Option<String> {
     match mark(live)? {
         Mark::Keep(mark) => Some(format!("it is marked `{mark}`")),
         Mark::Confirm(_) => None,

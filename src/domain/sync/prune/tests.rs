@@ -158,7 +158,7 @@ fn other_tools_marks_are_honoured() {
     );
     let label = serde_json::json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/prune": "disabled"}}});
     assert_eq!(
-        protected(&label).unwrap(),
+        protected(&Live::new(label.clone())).unwrap(),
         "it is marked `kustomize.toolkit.fluxcd.io/prune: disabled`"
     );
     let marked = PruneCandidate {
