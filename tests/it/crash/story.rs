@@ -82,12 +82,12 @@ pub async fn story(world: &World) {
                     .as_str()
                     .is_some_and(|body| body.contains("Synced, healthy"))
             });
-            let branches = git(
-                &world.forge.repository_path("acme", "config"),
-                &["for-each-ref", "refs/heads"],
-            )
-            .unwrap_or_default();
-            (merged && told && branches.lines().count() == 1).then_some(())
+            let only_main = || {
+                let path = world.forge.repository_path("acme", "config");
+                let branches = git(&path, &["for-each-ref", "refs/heads"]).unwrap_or_default();
+                branches.lines().count() == 1
+            };
+            (merged && told && only_main()).then_some(())
         })
         .await;
     world.settled().await;

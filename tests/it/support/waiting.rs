@@ -11,14 +11,16 @@ use super::World;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 impl World {
-    /// Looks until it is there.
+    /// Looks until it is there: ten times a second, and less often the longer it takes.
     pub async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
         let started = Instant::now();
+        let mut pause = Duration::from_millis(100);
         while started.elapsed() < PATIENCE {
             if let Some(found) = look().await {
                 return found;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause + Duration::from_millis(10)).min(Duration::from_millis(300));
         }
         let log = std::fs::read_to_string(self.windlass.log()).unwrap_or_default();
         let lines: Vec<_> = log.lines().filter(|line| !line.is_empty()).collect();

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::Context as _;
 
@@ -46,14 +48,14 @@ impl Inner {
             let fetched = &mut self.state().fetched;
             *fetched.entry(format!("{owner}/{name}")).or_default() += 1;
         }
-        let before = self.branches(&owner, &name);
+        let before = pushes.then(|| self.branches(&owner, &name));
         let mut reply = self
             .http_backend(call, &format!("{owner}/{name}"), rest)
             .unwrap_or_else(|error| Reply::error(500, error.to_string()));
         if login == self.state().app.bot() {
             self.lag_refs(call, id, &mut reply);
         }
-        if pushes {
+        if let Some(before) = before {
             let after = self.branches(&owner, &name);
             let names: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
             for branch in names {
@@ -121,8 +123,7 @@ impl Inner {
 
     fn http_backend(&self, call: &Call, repo: &str, rest: &str) -> anyhow::Result<Reply> {
         let body = inflated(call)?;
-        let mut child = Command::new("git")
-            .arg("http-backend")
+        let mut child = Command::new(backend())
             .env("GIT_PROJECT_ROOT", &self.root)
             .env("GIT_HTTP_EXPORT_ALL", "1")
             .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -144,6 +145,16 @@ impl Inner {
         let _ = writer.join();
         reply(&output)
     }
+}
+
+/// git's server for smart HTTP: by its own path, since `git http-backend` is a process more.
+fn backend() -> &'static Path {
+    static BACKEND: OnceLock<PathBuf> = OnceLock::new();
+    BACKEND.get_or_init(|| {
+        let programs = Command::new("git").arg("--exec-path").output();
+        let programs = programs.map(|output| output.stdout).unwrap_or_default();
+        Path::new(String::from_utf8_lossy(&programs).trim()).join("git-http-backend")
+    })
 }
 
 /// A listing of refs in which some are where they were. Lines are git's packets: four hexadecimal
