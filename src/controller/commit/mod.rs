@@ -58,6 +58,8 @@ pub struct Cache {
     first_seen: Recent<CommitKey, Instant>,
     /// The last reported state of deployments and of statuses on source commits.
     reported: Recent<deployments::ReportKey, String>,
+    /// Held while the status of a source commit is read and set.
+    reporting: Recent<deployments::ReportKey, Arc<tokio::sync::Mutex<()>>>,
     /// Commits that have a receipt.
     receipts: Recent<CommitKey, ()>,
     receipts_waiting: Recent<RepoName, Arc<receipt::Waiting>>,

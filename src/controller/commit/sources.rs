@@ -80,6 +80,9 @@ async fn report(ctx: &Writer, source: CommitKey, stage: &Name, running: &[Rollou
     };
     let context = format!("windlass/{stage}");
     let report = (source.clone(), context.clone());
+    // Two commits of the config repository may report the same one at the same time.
+    let turn = (ctx.cache.commits.reporting).get_with(report.clone(), Arc::default);
+    let _turn = turn.lock().await;
     let reported = ctx.cache.commits.reported.get(&report);
     if reported
         .as_deref()
