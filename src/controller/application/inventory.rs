@@ -84,7 +84,18 @@ fn in_git(observation: &Observation) -> Vec<InventoryEntry> {
             removed_by: None,
         }
     };
-    observation.desired.manifests.iter().map(entry).collect()
+    // Nothing was sent for what is refused: it is not ours by that.
+    let refused: BTreeSet<_> = observation
+        .facts
+        .plan
+        .problems()
+        .map(|one| &one.key)
+        .collect();
+    let is_ours = |manifest: &&Manifest| {
+        known.contains_key(&manifest.key) || !refused.contains(&manifest.key)
+    };
+    let manifests = observation.desired.manifests.iter().filter(is_ours);
+    manifests.map(entry).collect()
 }
 
 /// Notes by which commit each object was removed from Git: the approvals of that commit count,
