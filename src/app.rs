@@ -258,6 +258,7 @@ pub async fn reader(
             settings.fetch_depth,
         )?,
         environment: Environment {
+            released: Arc::default(),
             clusters: Arc::new(clusters.connected),
             away: Arc::new(clusters.away),
             fleet: Arc::new(settings.fleet.clone()),

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::Ended;
 use crate::config::{ServeArgs, program, projects};
 use crate::operate::Operate;
-use crate::plan::{InitArgs, PlanArgs, ValidateArgs};
+use crate::plan::{ImportArgs, InitArgs, PlanArgs, ValidateArgs};
 use crate::rbac::RbacArgs;
 use crate::render::jail::{self, JailArgs};
 use crate::render::run::RenderArgs;
@@ -41,6 +41,9 @@ enum Command {
     Plan(Box<PlanArgs>),
     /// Writes a windlass.yaml for a working copy, from what the repository holds
     Init(InitArgs),
+    /// Lets windlass apply what Argo CD or Flux applies: writes the entries into the windlass.yaml of a
+    /// working copy, and says what would change in the clusters. Exit codes as of `plan`
+    Import(Box<ImportArgs>),
     /// Checks the windlass.yaml of a working copy, and lists its applications
     Validate(ValidateArgs),
     /// Registers the GitHub App: a page on this machine leads through it, keeps its credentials, and
@@ -110,6 +113,7 @@ async fn run(command: Command) -> ExitCode {
             let _ = telemetry::log_to_stderr("warn", telemetry::LogFormat::Text);
             crate::setup::setup(args).await
         }
+        Command::Import(args) => return finish_with(crate::plan::import(&args).await),
         Command::Init(args) => crate::plan::init(&args),
         Command::Validate(args) => crate::plan::validate(&args),
         Command::Render(args) => render(args).await.map(nothing),

@@ -71,6 +71,9 @@ pub struct Environment {
     pub renderer: Renderer,
     /// Hides secret values in plans.
     pub mask: Mask,
+    /// The reconcilers that are taken to have let go of their objects, by the titles of the
+    /// applications that windlass applies in their place: for `windlass import`.
+    pub released: Arc<BTreeMap<String, Reconciler>>,
     /// Of [`APPLICATIONS_AT_ONCE`], for all previews together.
     pub applications: Arc<Semaphore>,
 }
@@ -184,6 +187,7 @@ impl Environment {
             fence,
             in_base: true,
             adopts: false,
+            released: self.released.get(&key.title()),
             transforms: Default::default(),
             applying: Default::default(),
         })

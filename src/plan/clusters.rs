@@ -10,12 +10,12 @@ use kube::config::Kubeconfig;
 use kube::{Api, Client};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::flags::PlanArgs;
+use super::flags::PlaceArgs;
 use crate::cluster::store::Application;
 use crate::cluster::{Cluster, connect};
 use crate::config::{self, fleet, program};
 use crate::controller::{APPLICATIONS_AT_ONCE, Configured, Environment};
-use crate::domain::catalog::Stage;
+use crate::domain::catalog::{Reconciler, Stage};
 use crate::domain::fence::Projects;
 use crate::domain::mask::Mask;
 use crate::domain::sops::{Keys, ProjectKeys};
@@ -23,7 +23,7 @@ use crate::domain::{Invalid, RepoName};
 use crate::git::Mirror;
 use crate::render::{Fetcher, Local, Programs, Renderer, Runner, Sources};
 
-fn kubeconfig(args: &PlanArgs) -> anyhow::Result<PathBuf> {
+fn kubeconfig(args: &PlaceArgs) -> anyhow::Result<PathBuf> {
     let default = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
     args.kubeconfig
         .clone()
@@ -32,14 +32,14 @@ fn kubeconfig(args: &PlanArgs) -> anyhow::Result<PathBuf> {
 }
 
 /// A client of the cluster `local`.
-pub(super) async fn client(args: &PlanArgs) -> anyhow::Result<Client> {
+pub(super) async fn client(args: &PlaceArgs) -> anyhow::Result<Client> {
     connect(Some((&kubeconfig(args)?, args.context.as_deref())))
         .await
         .context("cannot connect to the cluster")
 }
 
 /// The `Application` objects; empty if windlass was never installed.
-pub(super) async fn objects(args: &PlanArgs) -> anyhow::Result<BTreeMap<String, Application>> {
+pub(super) async fn objects(args: &PlaceArgs) -> anyhow::Result<BTreeMap<String, Application>> {
     let client = client(args).await?;
     // Who may not list them is refused even where nothing of windlass is installed.
     let groups = client.list_api_groups().await;
@@ -76,7 +76,7 @@ const UNNAMED: &str = "local/config";
 
 /// Which of windlass's config repositories this is, and its id, which is part of the owner label.
 pub(super) fn repository(
-    args: &PlanArgs,
+    args: &PlaceArgs,
     mirror: &Mirror,
     known: &BTreeMap<String, Application>,
 ) -> anyhow::Result<(RepoName, u64)> {
@@ -119,11 +119,12 @@ pub(super) fn repository(
 }
 
 /// The environment of the clusters that the base's stages name. `work`: a folder for temporary
-/// folders.
+/// folders; `released`: see [`Environment::released`].
 pub(super) async fn environment(
-    args: &PlanArgs,
+    args: &PlaceArgs,
     work: PathBuf,
     catalog: &Result<Configured, Invalid>,
+    released: BTreeMap<String, Reconciler>,
 ) -> anyhow::Result<Environment> {
     let (moved, mut moves) = mpsc::channel(1024);
     // Nobody waits for watch events.
@@ -156,6 +157,7 @@ pub(super) async fn environment(
         renderer = renderer.fetching(fetcher);
     }
     Ok(Environment {
+        released: Arc::new(released),
         clusters: Arc::new(clusters),
         away: Arc::default(),
         fleet: Arc::new(fleet(&args.cluster_labels)?),
@@ -213,7 +215,7 @@ pub(super) async fn set_health_rules(
 
 /// Each cluster's context: the given one, or the one of the same name, or the default one.
 fn contexts(
-    args: &PlanArgs,
+    args: &PlaceArgs,
     catalog: &Result<Configured, Invalid>,
 ) -> anyhow::Result<BTreeMap<String, Option<String>>> {
     let mut contexts = BTreeMap::new();
@@ -245,7 +247,7 @@ fn clusters(catalog: &Result<Configured, Invalid>) -> BTreeSet<&str> {
 
 /// A note if several clusters are compared with one context.
 pub(super) fn shared_context(
-    args: &PlanArgs,
+    args: &PlaceArgs,
     catalog: &Result<Configured, Invalid>,
 ) -> anyhow::Result<Option<String>> {
     let contexts = contexts(args, catalog)?;
@@ -268,7 +270,7 @@ pub(super) fn shared_context(
     }))
 }
 
-fn programs(args: &PlanArgs) -> anyhow::Result<Programs> {
+fn programs(args: &PlaceArgs) -> anyhow::Result<Programs> {
     let launcher = if args.render_without_jail {
         None
     } else {

@@ -8,13 +8,8 @@ use crate::domain::RepoName;
 /// `windlass plan`: exit code 0 where nothing changes, 1 where something does, 2 where it cannot be told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PlanArgs {
-    /// The config repository's working copy, or a bare repository
-    #[arg(long, default_value = ".", value_name = "FOLDER")]
-    pub(super) repo: PathBuf,
-
-    /// The repository's name on GitHub, as owner/name (default: from the remote `origin`)
-    #[arg(long, value_name = "OWNER/NAME")]
-    pub(super) repository: Option<RepoName>,
+    #[command(flatten)]
+    pub(super) place: PlaceArgs,
 
     /// The branch or commit that the change is merged into; its windlass.yaml applies (default: the
     /// remote's default branch as last fetched, or `main` or `master` without a remote)
@@ -25,6 +20,35 @@ pub struct PlanArgs {
     /// (default: the working copy with its uncommitted changes)
     #[arg(long, value_name = "REVISION")]
     pub(super) head: Option<String>,
+
+    /// Only these applications, as shop/production. Repeat for more
+    #[arg(long = "application", value_name = "APPLICATION/STAGE")]
+    pub(super) applications: Vec<String>,
+
+    /// Plan every application, also those that the change does not touch: what the next sync would do
+    /// anyway is listed as waiting, or as reverted
+    #[arg(long)]
+    pub(super) all: bool,
+
+    /// Output format; markdown is the comment of a pull request
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    pub(super) output: Output,
+
+    /// Whether text has colours: by default on a terminal, unless NO_COLOR is set
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(super) color: Color,
+}
+
+/// Where a plan finds the repository, the clusters and the programs.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PlaceArgs {
+    /// The config repository's working copy, or a bare repository
+    #[arg(long, default_value = ".", value_name = "FOLDER")]
+    pub(super) repo: PathBuf,
+
+    /// The repository's name on GitHub, as owner/name (default: from the remote `origin`)
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub(super) repository: Option<RepoName>,
 
     /// Kubeconfig for the clusters (default: as kubectl finds it)
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
@@ -47,23 +71,6 @@ pub struct PlanArgs {
     /// The namespace of windlass's own objects, which record what it owns
     #[arg(long, short, default_value = "windlass", env = "WINDLASS_NAMESPACE")]
     pub(super) namespace: String,
-
-    /// Only these applications, as shop/production. Repeat for more
-    #[arg(long = "application", value_name = "APPLICATION/STAGE")]
-    pub(super) applications: Vec<String>,
-
-    /// Plan every application, also those that the change does not touch: what the next sync would do
-    /// anyway is listed as waiting, or as reverted
-    #[arg(long)]
-    pub(super) all: bool,
-
-    /// Output format; markdown is the comment of a pull request
-    #[arg(long, short, value_enum, default_value_t = Output::Text)]
-    pub(super) output: Output,
-
-    /// Whether text has colours: by default on a terminal, unless NO_COLOR is set
-    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
-    pub(super) color: Color,
 
     /// The kustomize program; kubectl is one too (default: `kustomize`, or else `kubectl`)
     #[arg(

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 
 use super::clusters::named;
+use super::revisions::working_copy;
 use super::unconfigured::draft;
 use crate::config::fleet;
 use crate::controller::{Configured, configuration};
@@ -55,22 +56,13 @@ impl Place {
         Mirror::discover(&self.repo)
             .with_context(|| format!("{} is not a git repository", self.repo.display()))
     }
-
-    /// The commit of the working copy as it is.
-    fn commit(&self, mirror: &Mirror) -> anyhow::Result<CommitSha> {
-        let head = mirror
-            .revision("HEAD")
-            .context("this repository has no commit yet: make the first one by `git commit`")?;
-        let changed = mirror.working_copy(&head)?;
-        Ok(changed.map_or(head, |(commit, _)| commit))
-    }
 }
 
 /// Writes the file. The output says how the repository was understood.
 pub fn init(args: &InitArgs) -> anyhow::Result<String> {
     let mirror = args.place.mirror()?;
     let name = named(args.place.repository.as_ref(), &mirror)?;
-    let commit = args.place.commit(&mirror)?;
+    let commit = working_copy(&mirror)?;
     let source = Source::open(&mirror, mirror.tree(&commit)?)?;
     let Draft { text, left_out, .. } = draft(&source, "", &name)?;
     if args.print {
@@ -98,7 +90,7 @@ pub fn init(args: &InitArgs) -> anyhow::Result<String> {
 pub fn validate(args: &ValidateArgs) -> anyhow::Result<String> {
     let mirror = args.place.mirror()?;
     let name = named(args.place.repository.as_ref(), &mirror)?;
-    let commit = args.place.commit(&mirror)?;
+    let commit = working_copy(&mirror)?;
     let fleet = fleet(&args.cluster_labels)?;
     let configured = configured(&mirror, &commit, (&name, &fleet))?;
     Ok(view::applications(&configured.targets))

@@ -6,9 +6,10 @@
 //! - [`revisions`]: the compared revisions
 //! - [`clusters`]: the clusters, and windlass's own objects in them
 //! - [`unconfigured`]: a repository that has no `windlass.yaml`
-//! - [`init`]: `windlass init` and `windlass validate`
+//! - [`init`]: `windlass init` and `windlass validate`; [`import`]: `windlass import`
 //! - [`json`]: the output for programs
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -18,7 +19,7 @@ use crate::config::fleet;
 use crate::controller::preview::{GitDiff, Touched};
 use crate::controller::resource_owners::{self, RenderInputs};
 use crate::controller::{Configured, configuration, drafted, preview, side_by_side};
-use crate::domain::catalog::Target;
+use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::command::Selector;
 use crate::domain::pull_request::{ApplicationPreview, Preview};
 use crate::domain::{Invalid, TargetKey};
@@ -28,14 +29,16 @@ use crate::view;
 
 mod clusters;
 mod flags;
+mod import;
 mod init;
 mod json;
 mod progress;
 mod revisions;
 mod unconfigured;
 
-use flags::Output;
 pub use flags::PlanArgs;
+use flags::{Output, PlaceArgs};
+pub use import::{ImportArgs, import};
 pub use init::{InitArgs, ValidateArgs, init, validate};
 use json::as_json;
 use progress::Progress;
@@ -65,21 +68,25 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
             notes + gap + &view::preview(&preview).comment(None).text
         }
     };
+    Ok((text, exit_code(&preview)))
+}
+
+/// 0 where nothing changes, 1 where something does, 2 where it cannot be told.
+fn exit_code(preview: &Preview) -> ExitCode {
     let changes = preview.applications.iter().any(|app| !app.plan.is_empty());
-    let code = match (preview.ok(), changes) {
+    match (preview.ok(), changes) {
         (false, _) => ExitCode::from(2),
         (true, true) => ExitCode::from(1),
         (true, false) => ExitCode::SUCCESS,
-    };
-    Ok((text, code))
+    }
 }
 
 /// The preview, and notes about its revisions.
 async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
-    let started = Instant::now();
-    let mirror = Mirror::discover(&args.repo)
-        .with_context(|| format!("{} is not a git repository", args.repo.display()))?;
-    let name = clusters::named(args.repository.as_ref(), &mirror)?;
+    let (started, place) = (Instant::now(), &args.place);
+    let mirror = Mirror::discover(&place.repo)
+        .with_context(|| format!("{} is not a git repository", place.repo.display()))?;
+    let name = clusters::named(place.repository.as_ref(), &mirror)?;
     let revisions = revisions(args, &mirror)?;
     let Revisions {
         onto,
@@ -88,7 +95,7 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
         mut notes,
     } = unconfigured::configured(args, &mirror, &name, revisions).await?;
     let source = Source::open(&mirror, mirror.tree(&base)?)?;
-    let fleet = fleet(&args.cluster_labels)?;
+    let fleet = fleet(&place.cluster_labels)?;
     let mut catalog = configuration(&source, &name, &fleet)?;
     if catalog.is_none() {
         catalog = drafted(&source, &name)?.map(Ok);
@@ -96,7 +103,7 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     let Some(catalog) = catalog else {
         bail!("`{onto}` has no windlass.yaml: it is not a config repository");
     };
-    notes.extend(clusters::shared_context(args, &catalog)?);
+    notes.extend(clusters::shared_context(place, &catalog)?);
     let GitDiff {
         failure,
         changes,
@@ -120,11 +127,13 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
         ));
         inputs.extend(others);
     }
+    let (requested, parts) = (&args.applications, (&mirror, &catalog));
+    let planned = applications(place, requested, BTreeMap::new(), parts, inputs, &heads).await?;
     let preview = Preview {
         policy: changes.policy,
         head,
         base,
-        applications: applications(args, &mirror, &catalog, inputs, &heads).await?,
+        applications: planned,
         total,
         failure,
         duration: started.elapsed(),
@@ -132,11 +141,13 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     Ok((preview, notes))
 }
 
-/// The previews of the requested applications whose inputs differ.
+/// The previews of applications. `requested`: only these, if there are any; `released`: see
+/// [`Environment::released`](crate::controller::Environment::released).
 async fn applications(
-    args: &PlanArgs,
-    mirror: &Mirror,
-    catalog: &Result<Configured, Invalid>,
+    args: &PlaceArgs,
+    requested: &[String],
+    released: BTreeMap<String, Reconciler>,
+    (mirror, catalog): (&Mirror, &Result<Configured, Invalid>),
     inputs: Vec<Touched>,
     heads: &[(Target, RenderInputs)],
 ) -> anyhow::Result<Vec<ApplicationPreview>> {
@@ -145,14 +156,15 @@ async fn applications(
     let work = tempfile::Builder::new()
         .prefix("windlass-plan-")
         .tempdir()?;
-    let environment = clusters::environment(args, work.path().to_path_buf(), catalog).await?;
+    let environment =
+        clusters::environment(args, work.path().to_path_buf(), catalog, released).await?;
     clusters::set_health_rules(&environment, &repo, catalog).await;
     let claims = match inputs.is_empty() {
         true => resource_owners::ResourceOwners::default(),
         false => resource_owners::of(|_| &environment, &repo, id, heads).await?,
     };
     let keys = heads.iter().map(|(target, _)| target.key(&repo));
-    check_names(&args.applications, &keys.collect::<Vec<_>>())?;
+    check_names(requested, &keys.collect::<Vec<_>>())?;
     let (mut applications, environment, repo) = (Vec::new(), &environment, &repo);
     for Touched {
         target,
@@ -162,8 +174,8 @@ async fn applications(
     } in inputs
     {
         let key = target.key(repo);
-        let mut named = args.applications.iter();
-        if !args.applications.is_empty() && !named.any(|name| is_named(&key, name)) {
+        let mut named = requested.iter();
+        if !requested.is_empty() && !named.any(|name| is_named(&key, name)) {
             continue;
         }
         let known = match all.get(&key.object_name()) {

@@ -36,7 +36,7 @@ pub(super) fn revisions(args: &PlanArgs, mirror: &Mirror) -> anyhow::Result<Revi
         mirror.revision(revision).with_context(|| {
             format!(
                 "`{revision}` is not a branch or commit of {}",
-                args.repo.display()
+                args.place.repo.display()
             )
         })
     };
@@ -74,6 +74,15 @@ pub(super) fn revisions(args: &PlanArgs, mirror: &Mirror) -> anyhow::Result<Revi
         head,
         notes,
     })
+}
+
+/// The commit of the working copy as it is.
+pub(super) fn working_copy(mirror: &Mirror) -> anyhow::Result<CommitSha> {
+    let head = mirror
+        .revision("HEAD")
+        .context("this repository has no commit yet: make the first one by `git commit`")?;
+    let changed = mirror.working_copy(&head)?;
+    Ok(changed.map_or(head, |(commit, _)| commit))
 }
 
 /// Ten of the files, and how many more there are.

@@ -10,7 +10,7 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
 use super::clusters;
-use super::flags::PlanArgs;
+use super::flags::{PlaceArgs, PlanArgs};
 use super::revisions::Revisions;
 use crate::domain::catalog::{self, Draft, FILE, Objects};
 use crate::domain::{CommitSha, RepoName};
@@ -57,21 +57,22 @@ pub(super) async fn configured(
             );
             (vec![(FILE.to_string(), text)], vec![note])
         }
-        None => drafted(args, mirror, repo, &revisions).await?,
+        None => drafted(&args.place, mirror, repo, (base, onto)).await?,
     };
     revisions.base = mirror.with_files(base, files)?;
     revisions.notes.extend(notes);
     Ok(revisions)
 }
 
-/// The files of a drafted configuration, and what people have to know of it.
-async fn drafted(
-    args: &PlanArgs,
+/// The files of a drafted configuration, and what people have to know of it. `base`: the commit that it is for, and
+/// its name.
+pub(super) async fn drafted(
+    args: &PlaceArgs,
     mirror: &Mirror,
     repo: &RepoName,
-    revisions: &Revisions,
+    (base, onto): (&CommitSha, &str),
 ) -> anyhow::Result<(Vec<(String, String)>, Vec<String>)> {
-    let source = Source::open(mirror, mirror.tree(&revisions.base)?)?;
+    let source = Source::open(mirror, mirror.tree(base)?)?;
     let live = live_objects(args, source.objects()?).await?;
     let Draft {
         text,
@@ -81,7 +82,7 @@ async fn drafted(
     let s = if applications == 1 { "" } else { "s" };
     let mut notes = vec![format!(
         "`{}` has no {FILE}: the plan uses the one that `windlass init` would write, with {applications} application{s}",
-        revisions.onto
+        onto
     )];
     notes.extend(left_out.iter().map(|what| format!("it leaves out {what}")));
     let mut files = vec![(FILE.to_string(), text)];
@@ -100,7 +101,7 @@ pub(super) fn draft(source: &Source<'_>, live: &str, repo: &RepoName) -> anyhow:
 
 /// The objects of Argo CD and Flux in the cluster that no file has, such as those that an
 /// `ApplicationSet` makes.
-async fn live_objects(args: &PlanArgs, written: &Objects) -> anyhow::Result<String> {
+async fn live_objects(args: &PlaceArgs, written: &Objects) -> anyhow::Result<String> {
     let client = clusters::client(args).await?;
     let mut all = Vec::new();
     for (group, version, kind) in KINDS {

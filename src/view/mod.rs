@@ -8,7 +8,7 @@
 //! - `markdown`: text from outside, made harmless
 //! - `markers`: hidden comments by which our own messages are found again
 //! - `preview`: the comment and the check run of a preview; `notes`: its sentences about an application;
-//!   `terminal`: the same in a terminal; `listing`: the applications of a `windlass.yaml` there
+//!   `terminal`: the same in a terminal; `listing`: the applications of a `windlass.yaml` there; `moving`: what `windlass import` moves
 //! - `verdict`: the gates, one by one; `commands` and `gate_commands`: answers to commands, posted by `replies`;
 //!   `history`: what applications are and were at
 //! - `progress`: the roll-out after the merge; `failure`: that it fails; `reason`: why an application is where it is
@@ -26,6 +26,7 @@ mod history;
 mod listing;
 mod markdown;
 mod markers;
+mod moving;
 mod notes;
 pub mod page;
 mod preview;
@@ -46,6 +47,7 @@ pub use failure::{People, failed_of, failure};
 pub use listing::{applications, initialized};
 pub use markdown::{code, listed, quoted};
 pub use markers::{reply_of, sticky_body, sticky_of, tampered, tampered_of};
+pub use moving::{Imported, imported};
 pub use notes::{
     FOREIGN_IDS, NEW_APPLICATION, declared_no_more, encrypted, hands_over, leaves_git, looks_up,
     not_run, repeated, stays, unruled,

@@ -66,7 +66,7 @@ impl WorkingCopy {
     }
 
     /// The output of a command in the folder, and its exit code.
-    fn run(&self, arguments: &[&str]) -> (String, i32) {
+    pub fn run(&self, arguments: &[&str]) -> (String, i32) {
         let programs = ["kustomize", "helm", "git"].map(|name| plane().tools().program(name));
         let folders = programs.iter().flatten().filter_map(|path| path.parent());
         let mut paths: Vec<_> = folders.map(PathBuf::from).collect();

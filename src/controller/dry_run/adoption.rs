@@ -69,6 +69,7 @@ async fn refused(
     };
     Ok(match scope.cluster.keeps(&manager).await? {
         Keeps::NoMore => None,
+        _ if scope.is_released(&manager) => None,
         // Argo CD and Flux do not ask who else applies an object.
         Keeps::Unknown if scope.adopts || !scope.applies() && inside => None,
         Keeps::Still => Some((
@@ -99,6 +100,7 @@ pub async fn is_abandoned(scope: &AppScope<'_>, live: &Live) -> ClusterResult<bo
         None => true,
         Some(manager) => match scope.cluster.keeps(&manager).await? {
             Keeps::NoMore => true,
+            _ if scope.is_released(&manager) => true,
             Keeps::Still => false,
             // If it is ours by now, or is being adopted, somebody decided that.
             Keeps::Unknown => scope.adopts || live.is_owned_by(scope.owner),

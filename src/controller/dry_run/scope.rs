@@ -43,6 +43,8 @@ pub struct AppScope<'a> {
     pub in_base: bool,
     /// Somebody allowed it to take over existing objects.
     pub adopts: bool,
+    /// Another reconciler that is taken to have let go of the objects.
+    pub released: Option<&'a Reconciler>,
     /// How the stage's Flux Kustomization changes the rendered manifests; read once.
     pub transforms: tokio::sync::OnceCell<Option<LiveTransforms>>,
     /// How Argo CD or Flux applies the stage; read once.
@@ -190,29 +192,39 @@ impl AppScope<'_> {
 
     /// Whether an object's manager is the stage's own Argo CD Application or Flux Kustomization.
     pub fn is_managed_by_its_reconciler(&self, manager: &ManagedBy) -> bool {
-        match (&self.target.stage.reconcile, manager) {
-            (
-                Reconciler::ArgoCd(own),
-                ManagedBy::ArgoCd {
-                    application,
-                    namespace,
-                },
-            ) => {
-                *application == own.name
-                    && namespace
-                        .as_ref()
-                        .is_none_or(|namespace| *namespace == own.namespace)
-            }
-            (
-                Reconciler::Flux(own),
-                ManagedBy::Flux {
-                    kind: "Kustomization",
-                    name,
-                    namespace,
-                },
-            ) => *name == own.name && *namespace == own.namespace,
-            _ => false,
+        is_of(&self.target.stage.reconcile, manager)
+    }
+
+    /// Whether an object's manager is taken to have let go of it.
+    pub fn is_released(&self, manager: &ManagedBy) -> bool {
+        self.released.is_some_and(|by| is_of(by, manager))
+    }
+}
+
+/// Whether an object's manager is this Argo CD Application or Flux Kustomization.
+fn is_of(reconciler: &Reconciler, manager: &ManagedBy) -> bool {
+    match (reconciler, manager) {
+        (
+            Reconciler::ArgoCd(own),
+            ManagedBy::ArgoCd {
+                application,
+                namespace,
+            },
+        ) => {
+            *application == own.name
+                && namespace
+                    .as_ref()
+                    .is_none_or(|namespace| *namespace == own.namespace)
         }
+        (
+            Reconciler::Flux(own),
+            ManagedBy::Flux {
+                kind: "Kustomization",
+                name,
+                namespace,
+            },
+        ) => *name == own.name && *namespace == own.namespace,
+        _ => false,
     }
 }
 

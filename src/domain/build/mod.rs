@@ -96,7 +96,8 @@ impl Written {
         Ok(documents.into_iter().find(|object| self.is(object)))
     }
 
-    fn is(&self, object: &Value) -> bool {
+    /// Whether an object is the one that is written there.
+    pub fn is(&self, object: &Value) -> bool {
         let metadata = &object["metadata"];
         group_of(object) == self.key.group
             && object["kind"] == self.key.kind.as_str()

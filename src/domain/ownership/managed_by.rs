@@ -4,8 +4,10 @@ use std::fmt;
 
 use super::Writer;
 use super::managed::entries_where;
-use crate::domain::Live;
+use serde_json::Value;
+
 use crate::domain::fieldset::{Element, FieldPath};
+use crate::domain::{APPLICATION_ANNOTATION, Live, OWNER_LABEL};
 
 /// The object of a tool that manages a live object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +112,32 @@ pub fn managed_by(live: &Live) -> Option<ManagedBy> {
     let namespace = text("annotations", "meta.helm.sh/release-namespace")
         .or_else(|| live["metadata"]["namespace"].as_str().map(str::to_string))?;
     Some(ManagedBy::Helm { release, namespace })
+}
+
+/// The labels and annotations by which Argo CD, Flux and windlass know their objects.
+const MARKS: [(&str, &str); 7] = [
+    ("labels", OWNER_LABEL),
+    ("annotations", APPLICATION_ANNOTATION),
+    ("labels", ARGO_LABEL),
+    ("labels", "kustomize.toolkit.fluxcd.io/name"),
+    ("labels", "kustomize.toolkit.fluxcd.io/namespace"),
+    ("annotations", "argocd.argoproj.io/tracking-id"),
+    ("annotations", "argocd.argoproj.io/installation-id"),
+];
+
+/// An object without the marks of who keeps it.
+pub fn without_marks(object: &Value) -> Value {
+    let mut object = object.clone();
+    for (map, name) in MARKS {
+        let Some(metadata) = object["metadata"].as_object_mut() else {
+            continue;
+        };
+        let marks = metadata.get_mut(map).and_then(Value::as_object_mut);
+        if marks.is_some_and(|marks| marks.remove(name).is_some() && marks.is_empty()) {
+            metadata.remove(map);
+        }
+    }
+    object
 }
 
 /// Whether Helm, Argo CD or Flux ever wrote an object.

@@ -6,7 +6,7 @@
 //! - `decisions`: what people are asked: deletions of an application that leaves Git, drift
 //! - `discovered`: applications that objects of Argo CD or Flux declare; `releases`: what
 //!   HelmReleases install; `sets`: what ApplicationSets make
-//! - `external`: stages that Argo CD or Flux keep
+//! - `external`: stages that Argo CD or Flux keep; `moving`: what moves from them to windlass
 //! - `status`: what is proven and told: images that run, commits, health of custom kinds
 
 mod activity;
@@ -16,6 +16,7 @@ mod discovered;
 mod encrypted;
 pub mod external;
 mod hooks;
+mod moving;
 mod releases;
 mod sets;
 mod status;

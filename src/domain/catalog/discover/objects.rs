@@ -79,6 +79,17 @@ impl Objects {
         set.map_or_else(|| own.to_string(), Clone::clone)
     }
 
+    /// The object that declares an application.
+    pub fn object(&self, written: &Written) -> Option<&Value> {
+        let mut made = self.made.iter();
+        if let Some((_, object)) = made.find(|(known, _)| known == written) {
+            return Some(object);
+        }
+        let mut all = self.all.iter().filter(|(file, _)| *file == written.file);
+        all.find(|(_, object)| written.is(object))
+            .map(|(_, object)| object)
+    }
+
     /// The objects of a reconciler that build files of a repository.
     pub(in super::super) fn of(
         &self,
