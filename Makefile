@@ -13,7 +13,9 @@ PEERS_SOURCES := $(foreach file,flux/go.mod flux/go.sum argocd/go.mod argocd/go.
 PEERS := $(CACHE)/peers/$(shell cat $(PEERS_SOURCES) | sha256sum | cut -c1-16)
 DEMO_ARGS ?=
 # The stories mostly wait, for rollouts and for each other.
-THREADS ?= 6
+THREADS ?= 8
+# Where the stories keep repositories and etcd: in memory, if there is room. They take 150 MiB there.
+MEMORY := $(shell [ "$$(df -Pm /dev/shm 2>/dev/null | awk 'NR==2 {print $$4}')" -ge 2048 ] 2>/dev/null && echo /dev/shm)
 # What the crash and contract tests counted.
 COUNTS := $(or $(CARGO_TARGET_DIR),target)/tmp/crash.txt $(or $(CARGO_TARGET_DIR),target)/tmp/contract.txt
 
@@ -27,7 +29,7 @@ demo: needs tools
 ## All tests; STORY=name for the stories whose names have it
 test: needs needs-contract tools contract
 	@rm -f $(COUNTS)
-	WINDLASS_CONTRACT=$(CONTRACT) cargo test --locked $(if $(STORY),--test it -- $(STORY),--) --test-threads $(THREADS)
+	$(if $(MEMORY),TMPDIR=$(MEMORY)) WINDLASS_CONTRACT=$(CONTRACT) cargo test --locked $(if $(STORY),--test it -- $(STORY),--) --test-threads $(THREADS)
 	@cat $(COUNTS) 2>/dev/null || true
 
 ## Flux and Argo CD beside windlass: what previews of their stages predict, against what they then do (docs/benchmarks.md); PEERS_MODE=flux for a part

@@ -51,6 +51,8 @@ impl Inner {
                 "--bare",
                 "--quiet",
                 "--initial-branch=main",
+                // Without the samples of hooks.
+                "--template=",
                 &format!("--object-format={format}"),
             ],
         )?;
