@@ -1,8 +1,32 @@
 //! Answers to commands.
 
+use super::markdown::bounded;
+use super::markers::OUTCOME;
 use super::{code, gate_commands, help, history, listed, merged, quoted, why, why_of};
 use crate::domain::TargetKey;
 use crate::domain::command::{Answer, Done, NotDone, NotTaken, Row, Selector, Sought};
+use crate::domain::pull_request::{Rollout, RolloutState, Source};
+
+/// What became of the `/sync` of a text. Its author is named where somebody has to do something.
+pub fn synced(source: Source, author: &str, rollouts: &[Rollout]) -> String {
+    let line = |one: &Rollout| {
+        let (title, state) = (one.key.title(), one.state.word());
+        match one.state {
+            RolloutState::Healthy => format!("- `{title}` is {state}"),
+            _ => format!("- `{title}`: {state}. {}", quoted(&one.message)),
+        }
+    };
+    let lines: Vec<_> = rollouts.iter().map(line).collect();
+    let is_well = |one: &Rollout| one.state == RolloutState::Healthy;
+    let to_whom = match rollouts.iter().all(is_well) {
+        true => String::new(),
+        false => format!("@{author} "),
+    };
+    bounded(&format!(
+        "{OUTCOME}{source} -->\n{to_whom}The sync has ended:\n\n{}\n",
+        lines.join("\n")
+    ))
+}
 
 pub fn not_taken(why: NotTaken) -> &'static str {
     match why {
@@ -126,7 +150,9 @@ fn applications(rows: &[Row]) -> String {
     let text = lines.join("\n");
     let syncs = |row: &Row| matches!(row.outcome, Ok(Done::SyncsTo(_)));
     match rows.iter().any(syncs) {
-        true => format!("{text}\n\nThe commit status `windlass/sync` shows the outcome."),
+        true => format!(
+            "{text}\n\nwindlass says here how it ends. What an open pull request changes is synced after its merge only."
+        ),
         false => text,
     }
 }
@@ -137,7 +163,10 @@ fn row(row: &Row) -> String {
         Ok(Done::Adopts(objects)) => format!("- `{title}` takes over {}", listed(objects)),
         Ok(Done::Applies) => format!("- `{title}` applies it all the same"),
         Ok(Done::Deletes(objects)) => format!("- `{title}` deletes {}", listed(objects)),
-        Ok(Done::SyncsTo(commit)) => format!("- `{title}` is being synced to `{}`", commit.short()),
+        Ok(Done::SyncsTo(commit)) => format!(
+            "- `{title}` is being synced to the base branch (`{}`)",
+            commit.short()
+        ),
         Ok(Done::Takes(paths)) => {
             let fields: Vec<_> = paths.iter().map(|path| code(path)).collect();
             format!("- `{title}` takes {}", fields.join(", "))

@@ -8,6 +8,7 @@ use crate::domain::pull_request::{STICKY_MARK as STICKY, Source, Wanted};
 use crate::domain::seal::Seal;
 
 pub(super) const REPLY: &str = "<!-- windlass:reply ";
+pub(super) const OUTCOME: &str = "<!-- windlass:outcome ";
 const TAMPERED: &str = "<!-- windlass:edited ";
 
 /// What `varies` (a duration, a base) is no part of the fingerprint.
@@ -98,6 +99,12 @@ pub fn tampered_of(body: &str) -> Option<(u64, jiff::Timestamp)> {
 /// The text that a reply answers.
 pub fn reply_of(body: &str) -> Option<Source> {
     body.strip_prefix(REPLY)?.split(" -->").next()?.parse().ok()
+}
+
+/// The text whose `/sync` a comment tells the outcome of.
+pub fn outcome_of(body: &str) -> Option<Source> {
+    let source = body.strip_prefix(OUTCOME)?.split(" -->").next()?;
+    source.parse().ok()
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub use drift::{drift, drift_of};
 pub use failure::{People, failed_of, failure};
 pub use listing::{applications, initialized};
 pub use markdown::{code, listed, quoted};
-pub use markers::{reply_of, sticky_body, sticky_of, tampered, tampered_of};
+pub use markers::{outcome_of, reply_of, sticky_body, sticky_of, tampered, tampered_of};
 pub use moving::{Imported, imported};
 pub use notes::{
     FOREIGN_IDS, NEW_APPLICATION, declared_no_more, encrypted, hands_over, leaves_git, looks_up,

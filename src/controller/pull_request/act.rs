@@ -113,6 +113,7 @@ async fn take(
             snapshots.wrote(key, |snapshot| snapshot.comments.retain(|one| one.id != id));
         }
         Step::ReportFailure(text) => report_failure(ctx, key, &text).await?,
+        Step::ReportOutcome(outcome) => put_comment(ctx, key, &outcome.text, None).await?,
         Step::PublishCheck => {
             publish(ctx, key, observation).await?;
             return Ok(Taken::Next(Some(Requeue::After(Duration::ZERO))));

@@ -70,7 +70,7 @@ pub async fn observe(
         changes: changes.into(),
         gate_facts: None,
         shown_preview: None,
-        quiet,
+        again: quiet,
         rollout: known,
     })
 }

@@ -11,6 +11,7 @@ mod group;
 mod merge;
 mod open;
 mod origin;
+mod outcome;
 mod score;
 mod shown_preview;
 mod snapshots;
@@ -89,7 +90,7 @@ async fn look(ctx: &Writer, key: &PullRequestKey, known: &Known) -> Result<Reque
     };
     let steps = pull_request::decide(&observation.observed);
     let needs_recent = |step: &Step| match step {
-        Step::Merge(_) | Step::Answer { .. } => true,
+        Step::Merge(_) | Step::Answer { .. } | Step::ReportOutcome(_) => true,
         Step::SetGate { state, .. } => *state == "success",
         _ => false,
     };
@@ -101,7 +102,8 @@ async fn look(ctx: &Writer, key: &PullRequestKey, known: &Known) -> Result<Reque
         return Ok(requeue);
     }
     let requeue = act(ctx, key, &observation, steps).await?;
-    Ok(requeue.or_after(observation.quiet))
+    let answered = outcome::after(&observation.observed);
+    Ok(requeue.or_after(observation.again).or_after(answered))
 }
 
 /// What was approved is what is merged. Before a merge the cluster is asked once more; if the merge
@@ -152,8 +154,9 @@ pub struct Observation {
     rollout: Option<Vec<Rollout>>,
     /// The facts that the verdict is based on.
     gate_facts: Option<Facts>,
-    /// For how long the rollout of its merge is not told of.
-    quiet: Option<Duration>,
+    /// When to look again: the rollout of its merge is not told of until then, or a `/sync` has no
+    /// outcome yet.
+    again: Option<Duration>,
 }
 
 impl Observation {
@@ -200,11 +203,16 @@ async fn observe(
         return Ok(None);
     }
     let thread = Thread::read(ctx, &place_of(&base, key), &snapshot).await?;
-    Ok(Some(if pull.is_open() {
+    let mut observation = if pull.is_open() {
         open::observe(ctx, key, base, snapshot, commands, thread).await?
     } else {
         closed::observe(ctx, key, base, snapshot, commands, thread).await?
-    }))
+    };
+    let (base, snapshot) = (&observation.base, &observation.snapshot);
+    let (outcomes, again) = outcome::outcomes(ctx, base, snapshot).await?;
+    observation.observed.outcomes = outcomes;
+    observation.again = observation.again.into_iter().chain(again).min();
+    Ok(Some(observation))
 }
 
 /// The place that a comment is sealed for: by repository id, since names of repositories change.

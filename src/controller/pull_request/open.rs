@@ -73,6 +73,7 @@ pub async fn observe(
     let observed = Snapshot {
         retire: false,
         failure: None,
+        outcomes: Vec::new(),
         leaves_queue: judged
             .as_ref()
             .is_some_and(|(facts, verdict, _)| gate::leaves_queue(facts, verdict)),
@@ -98,7 +99,7 @@ pub async fn observe(
         snapshot,
         gate_facts: judged.map(|(facts, ..)| facts),
         shown_preview: Some(shown_preview),
-        quiet: None,
+        again: None,
         rollout: None,
     })
 }

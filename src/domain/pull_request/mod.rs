@@ -96,6 +96,8 @@ pub struct Snapshot {
     pub duplicates: Vec<u64>,
     /// A comment about applications that fail, which the thread does not have yet.
     pub failure: Option<String>,
+    /// What became of requested syncs, which the thread does not say yet.
+    pub outcomes: Vec<Outcome>,
     /// The desired sticky comment; None: it is left as it is.
     pub wanted: Option<Wanted>,
     pub sticky: Option<Sticky>,
@@ -106,6 +108,13 @@ pub struct Snapshot {
     pub permit: Option<MergePermit>,
     /// State and title of the head's check run `windlass/gate`.
     pub gate: Option<(String, String)>,
+}
+
+/// What became of the `/sync` of a text, as a comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub source: Source,
+    pub text: String,
 }
 
 /// The next step.
@@ -128,6 +137,8 @@ pub enum Step {
     },
     /// Comments that applications fail.
     ReportFailure(String),
+    /// Comments what became of a `/sync`.
+    ReportOutcome(Outcome),
     PublishCheck,
     SetGate {
         state: &'static str,
@@ -167,9 +178,8 @@ pub fn decide(snapshot: &Snapshot) -> Vec<Step> {
     }
     let duplicates = snapshot.duplicates.iter();
     steps.extend(duplicates.map(|id| Step::DeleteDuplicate { id: *id }));
-    if let Some(text) = &snapshot.failure {
-        steps.push(Step::ReportFailure(text.clone()));
-    }
+    steps.extend(snapshot.failure.clone().map(Step::ReportFailure));
+    steps.extend(snapshot.outcomes.iter().cloned().map(Step::ReportOutcome));
     let unpublished = snapshot.preview.is_some() && snapshot.preview != snapshot.published;
     if unpublished {
         steps.push(Step::PublishCheck);

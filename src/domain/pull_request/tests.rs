@@ -6,6 +6,7 @@ fn snapshot() -> Snapshot {
     Snapshot {
         retire: false,
         failure: None,
+        outcomes: Vec::new(),
         leaves_queue: false,
         commands: vec![],
         tampered: false,

@@ -10,6 +10,15 @@ pub async fn story(world: &World) {
     world.settled().await;
     let (staging, production) = world.up_to_review("1.1.0").await;
     command(world, production, "/sync").await;
+    world
+        .until("the outcome", async || {
+            let comments = world.comments(production);
+            let mut bodies = comments.iter().filter_map(|one| one["body"].as_str());
+            bodies
+                .any(|body| body.contains("The sync has ended"))
+                .then_some(())
+        })
+        .await;
     command(world, production, "/freeze production until 2099-12-01").await;
     world.approve("bob", production);
     world.gate_says(production, "is frozen").await;

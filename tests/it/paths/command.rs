@@ -47,6 +47,12 @@ async fn every_command_is_answered_once() {
             reply(&world, number, comment).await;
         }
     }
+    world
+        .until("the outcome", async || {
+            let shown = world.conversation(number);
+            shown.contains("The sync has ended").then_some(())
+        })
+        .await;
     insta::assert_snapshot!(world.conversation(number), @"
     Change by bob by bob (open)
 
@@ -158,9 +164,15 @@ async fn every_command_is_answered_once() {
     <!-- windlass:reply (id) -->
     > `/sync`
 
-    - `shop/staging` is being synced to `(hex)`
+    - `shop/staging` is being synced to the base branch (`(hex)`)
 
-    The commit status `windlass/sync` shows the outcome.
+    windlass says here how it ends. What an open pull request changes is synced after its merge only.
+
+    --- windlass[bot]
+    <!-- windlass:outcome (id) -->
+    The sync has ended:
+
+    - `shop/staging` is synced, healthy
     ");
 }
 

@@ -74,10 +74,10 @@ impl World {
             if line.starts_with("<!-- windlass:sticky ") {
                 *line = line.replace("(hex) (hex)", "(hex)");
             }
-            if let Some(rest) = line.strip_prefix("<!-- windlass:reply ")
-                && rest.ends_with(" -->")
-            {
-                *line = "<!-- windlass:reply (id) -->".into();
+            for mark in ["<!-- windlass:reply ", "<!-- windlass:outcome "] {
+                if line.starts_with(mark) && line.ends_with(" -->") {
+                    *line = format!("{mark}(id) -->");
+                }
             }
             if line.contains("plan `wl1:") {
                 let start = line.find("wl1:").unwrap() + 4;

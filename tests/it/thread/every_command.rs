@@ -137,7 +137,7 @@ async fn every_command_is_allowed_or_says_what_it_needs_and_is_answered_once() {
     /resume: - windlass merges into `shop/staging` again
     /rollback: - `shop/staging`: not done. windlass knows no other commit with which it was healthy: name one
     /status: | application | synced | health | commit | |
-    /sync: - `shop/staging` is being synced to `(hex)`
+    /sync: - `shop/staging` is being synced to the base branch (`(hex)`)
     /take: There is nothing to take: the preview names no field that somebody else owns.
     /unfreeze: No freeze by command or kubectl holds `staging` any more. What windlass.yaml freezes is ended there.
     /why: ⏳ Not merged yet:
@@ -179,7 +179,7 @@ async fn every_command_that_comes_after_the_merge_says_what_is_left_to_do() {
     /resume: - windlass merges into `shop/staging` again
     /rollback: - a pull request takes `shop/staging` back to (hex),
     /status: | application | synced | health | commit | |
-    /sync: - `shop/staging` is being synced to `(hex)`
+    /sync: - `shop/staging` is being synced to the base branch (`(hex)`)
     /take: There is nothing to take: the preview names no field that somebody else owns.
     /unfreeze: No freeze by command or kubectl holds `staging` any more. What windlass.yaml freezes is ended there.
     /why: Merged as `(hex)`: shop/staging is synced and healthy.

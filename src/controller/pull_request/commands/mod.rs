@@ -27,6 +27,7 @@ mod unanswered;
 mod why;
 mod writings;
 
+pub use sync::{gives_sync, is_sync};
 pub use unanswered::unanswered;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,120 @@
+//! What became of a `/sync`: a comment of its own, once each of its applications is done. The reply
+//! cannot say it, since a reply is never edited.
+//!
+//! An application keeps the request that it handled last, so that the outcome of an earlier one is
+//! not told: the later one's is.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::commands::{gives_sync, is_sync};
+use crate::cluster::store;
+use crate::controller::{Base, Reader, Result};
+use crate::domain::TargetKey;
+use crate::domain::pull_request::{
+    self, Outcome, RevisionOrder, Rollout, RolloutState, Snapshot, Source,
+};
+use crate::github::PullSnapshot;
+use crate::view;
+
+/// After this time nobody waits for the outcome any more; the commit status shows it.
+const AWAITED_FOR: SignedDuration = SignedDuration::from_hours(1);
+/// A sync wakes no pull request that it is not the merge of.
+const LOOKS_AGAIN: Duration = Duration::from_millis(500);
+
+/// The outcomes that the thread does not have yet, and when to look for the others.
+pub async fn outcomes(
+    ctx: &Arc<Reader>,
+    base: &Base,
+    snapshot: &PullSnapshot,
+) -> Result<(Vec<Outcome>, Option<Duration>)> {
+    let (mut done, mut again) = (Vec::new(), None);
+    for (source, author) in awaited(ctx, snapshot).await? {
+        let Some(rollouts) = requested(ctx, base, source).await? else {
+            again = Some(LOOKS_AGAIN);
+            continue;
+        };
+        if !rollouts.is_empty() {
+            let text = view::commands::synced(source, &author, &rollouts);
+            done.push(Outcome { source, text });
+        }
+    }
+    Ok((done, again))
+}
+
+/// When to look at the outcome of what is being answered.
+pub fn after(observed: &Snapshot) -> Option<Duration> {
+    let mut commands = observed.commands.iter();
+    commands
+        .any(|one| is_sync(&one.lines))
+        .then_some(LOOKS_AGAIN)
+}
+
+/// The texts with a `/sync` that was answered and whose outcome is not told, with their authors.
+async fn awaited(ctx: &Arc<Reader>, snapshot: &PullSnapshot) -> Result<Vec<(Source, String)>> {
+    let (app, now) = (ctx.github.identity().await?, ctx.now());
+    let (mut answered, mut told) = (BTreeSet::new(), BTreeSet::new());
+    for comment in snapshot.comments.iter().filter(|one| one.is_ours(app)) {
+        let is_recent = now.duration_since(comment.created_at) < AWAITED_FOR;
+        let is_whole = comment.updated_at <= comment.created_at;
+        answered.extend(view::reply_of(comment.text()).filter(|_| is_recent && is_whole));
+        told.extend(view::outcome_of(comment.text()));
+    }
+    Ok(match answered.is_subset(&told) {
+        true => Vec::new(),
+        false => gives_sync(snapshot, |source| {
+            answered.contains(&source) && !told.contains(&source)
+        }),
+    })
+}
+
+/// The state of each application that a text requests the sync of. None: one is not done yet.
+async fn requested(ctx: &Arc<Reader>, base: &Base, source: Source) -> Result<Option<Vec<Rollout>>> {
+    let (wanted, mut rollouts) = (source.to_string(), Vec::new());
+    let targets = base.configured().into_iter().flat_map(|all| &all.targets);
+    let keys: Vec<TargetKey> = targets.map(|target| target.key(&base.repo.name)).collect();
+    for key in keys {
+        let Some(object) = ctx.store.application(&key).await? else {
+            continue;
+        };
+        let annotations = object.metadata.annotations.as_ref();
+        let requested = annotations.and_then(|all| all.get(store::SYNC_REQUEST));
+        if requested != Some(&wanted) {
+            continue;
+        }
+        let handled = object.status.and_then(|status| status.sync_request);
+        let summary = ctx.store.summary(&key).await?;
+        let state = pull_request::progress(RevisionOrder::At, &summary);
+        if handled.as_ref() != Some(&wanted) || !is_done(state) {
+            return Ok(None);
+        }
+        rollouts.push(Rollout {
+            key,
+            state,
+            message: summary.message.unwrap_or_default(),
+            failed: false,
+            detail: String::new(),
+        });
+    }
+    Ok(Some(rollouts))
+}
+
+fn is_done(state: RolloutState) -> bool {
+    match state {
+        RolloutState::Waiting
+        | RolloutState::Syncing
+        | RolloutState::Progressing
+        | RolloutState::Stale
+        | RolloutState::Leaving => false,
+        RolloutState::Healthy
+        | RolloutState::Failed
+        | RolloutState::Undecided
+        | RolloutState::Unproven
+        | RolloutState::Superseded
+        | RolloutState::FailedBefore
+        | RolloutState::Deleted => true,
+    }
+}
