@@ -137,6 +137,9 @@ fn apply(plane: &ControlPlane, name: &str, manifests: &str) -> anyhow::Result<()
 pub struct Windlass {
     program: PathBuf,
     arguments: Vec<String>,
+    /// The authorities that it trusts. The system's would be read for each fetch: a tenth of the
+    /// stories' time.
+    authorities: PathBuf,
     /// Variables besides PATH.
     pub environment: Vec<(&'static str, String)>,
     log: PathBuf,
@@ -208,6 +211,7 @@ impl Windlass {
         Ok(Self {
             program: program.into(),
             arguments,
+            authorities: plane.server()?.1,
             environment: Vec::new(),
             log: folder.join("windlass.log"),
             metrics_url: format!("http://127.0.0.1:{metrics_port}/metrics"),
@@ -234,6 +238,7 @@ impl Windlass {
         Ok(Self {
             program: self.program.clone(),
             arguments,
+            authorities: self.authorities.clone(),
             environment: self.environment.clone(),
             log: folder.join("windlass.log"),
             metrics_url: format!("http://127.0.0.1:{metrics_port}/metrics"),
@@ -249,6 +254,7 @@ impl Windlass {
         command
             .args(&self.arguments)
             .env_clear()
+            .env("SSL_CERT_FILE", &self.authorities)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         Server::start(&mut command, &self.log).context("cannot start windlass")
