@@ -12,15 +12,16 @@ use anyhow::{Context as _, bail};
 use super::clusters::named;
 use super::flags::PlaceArgs;
 use super::revisions::working_copy;
-use super::unconfigured::drafted;
+use super::unconfigured::{LIVE, drafted};
 use super::{applications, exit_code, untouched};
 use crate::config::fleet;
 use crate::controller::preview::git_diff;
 use crate::controller::{Configured, configuration};
-use crate::domain::catalog::{self, FILE, Fleet, Reconciler, Stays, Target};
+use crate::domain::build::Written;
+use crate::domain::catalog::{self, FILE, Fleet, Import, Reconciler, Stays, Target};
 use crate::domain::plan::Plan;
 use crate::domain::pull_request::{ApplicationPreview, Preview};
-use crate::domain::{CommitSha, RepoName, ownership};
+use crate::domain::{CommitSha, Name, RepoName, ownership};
 use crate::git::Mirror;
 use crate::render::Source;
 use crate::view::{self, Imported};
@@ -60,9 +61,6 @@ pub async fn import(args: &ImportArgs) -> anyhow::Result<(String, ExitCode)> {
         moving,
         mut rows,
     } = entries(&mirror, &base, (&name, &fleet), &text)?;
-    if args.print {
-        return Ok((text, ExitCode::SUCCESS));
-    }
     if moving.is_empty() {
         return Ok((view::imported(&rows, None), ExitCode::from(2)));
     }
@@ -71,6 +69,9 @@ pub async fn import(args: &ImportArgs) -> anyhow::Result<(String, ExitCode)> {
     let catalog = configuration(&source, &name, &fleet)?.context("it was just written")?;
     if let Err(why) = &catalog {
         bail!("the new entries do not fit the {FILE} that is there: {why}");
+    }
+    if args.print {
+        return Ok((text, ExitCode::SUCCESS));
     }
     let diff = git_diff(&mirror, (&name, &fleet), Some(&catalog), &head, &head)?;
     let all = untouched(&diff.heads, &[]);
@@ -144,27 +145,16 @@ fn entries(
             "{FILE} finds nothing that Argo CD or Flux declares in this repository (`discover`). To let windlass apply a stage that has `reconcile`, take that out of the stage"
         );
     }
-    let names: Vec<_> = declared
-        .iter()
-        .map(|(target, _)| target.application.to_string())
-        .collect();
-    let (mut entries, mut moving, mut rows) = (Vec::new(), BTreeMap::new(), Vec::new());
-    for (target, written) in &declared {
-        let object = source.objects()?.object(written);
-        let object = object.with_context(|| format!("{} has it", written.file))?;
-        let under: Vec<_> = source.under(&target.path).collect();
-        // It would apply the objects that declare the others.
-        let parent = declared
-            .iter()
-            .find(|(_, other)| other != written && catalog::is_own(&target.path, &other.file));
-        let entry = match parent {
-            Some((other, _)) => Err(vec![Stays::Parent(other.title())]),
-            None => catalog::import(target, object, &written.build(object), &under, &names),
-        };
+    let moving = moving(&source, &declared)?;
+    let none = BTreeMap::new();
+    let (mut entries, mut by_title, mut rows) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for one in &declared {
+        let (target, written) = one;
+        let of_stage = moving.get(&target.stage.name).unwrap_or(&none);
         let by = target.stage.reconcile.clone();
-        let (stays, left_out) = match entry {
+        let (stays, left_out) = match moved(&source, &declared, one, of_stage)? {
             Ok((entry, left_out)) => {
-                moving.insert(target.title(), by.clone());
+                by_title.insert(target.title(), by.clone());
                 entries.push(entry);
                 (Vec::new(), left_out)
             }
@@ -174,14 +164,68 @@ fn entries(
             title: target.title(),
             stage: target.stage.name.to_string(),
             by,
-            file: source.text(&written.file)?.map(|_| written.file.clone()),
+            file: (written.file != LIVE).then(|| written.file.clone()),
+            made_by: made_by(&source, written)?,
             objects: None,
             stays,
             left_out,
         });
     }
-    let text = catalog::with_entries(text, entries, catalog.stages.len())?;
-    Ok(Move { text, moving, rows })
+    let keeps_discover = rows.iter().any(|row| !row.stays.is_empty());
+    let text = catalog::with_entries(text, entries, catalog.stages.len(), keeps_discover)?;
+    Ok(Move {
+        text,
+        moving: by_title,
+        rows,
+    })
+}
+
+/// The objects that move, by their stages and names, and the applications that they become. Each is
+/// looked at by itself: what one waits for is among these.
+fn moving<'a>(
+    source: &Source<'_>,
+    declared: &[(&'a Target, &Written)],
+) -> anyhow::Result<BTreeMap<&'a Name, BTreeMap<String, String>>> {
+    let (mut moving, none) = (BTreeMap::new(), BTreeMap::new());
+    for one in declared {
+        if moved(source, declared, one, &none)?.is_ok() {
+            let (target, written) = one;
+            let of_stage: &mut BTreeMap<_, _> = moving.entry(&target.stage.name).or_default();
+            of_stage.insert(written.key.name.clone(), target.application.to_string());
+        }
+    }
+    Ok(moving)
+}
+
+/// The entry of one of the applications, or why it stays.
+fn moved(
+    source: &Source<'_>,
+    declared: &[(&Target, &Written)],
+    (target, written): &(&Target, &Written),
+    moving: &BTreeMap<String, String>,
+) -> anyhow::Result<Import> {
+    let object = source.objects()?.object(written);
+    let object = object.with_context(|| format!("{} has it", written.file))?;
+    let under: Vec<_> = source.under(&target.path).collect();
+    // It would apply the objects that declare the others.
+    let is_child =
+        |other: &Written| other != *written && catalog::is_own(&target.path, &other.file);
+    Ok(match declared.iter().find(|(_, other)| is_child(other)) {
+        Some((other, _)) => Err(vec![Stays::Parent(other.title())]),
+        None => catalog::import(target, object, &written.build(object), &under, moving),
+    })
+}
+
+/// The ApplicationSet that makes an Application: in the repository, or by its owner in the cluster.
+fn made_by(source: &Source<'_>, written: &Written) -> anyhow::Result<Option<String>> {
+    if written.made_by.is_some() {
+        return Ok(written.made_by.clone());
+    }
+    let object = source.objects()?.object(written);
+    let owners = object.and_then(|object| object["metadata"]["ownerReferences"].as_array());
+    let mut owners = owners.into_iter().flatten();
+    let set = owners.find(|owner| owner["kind"] == "ApplicationSet");
+    Ok(set.and_then(|owner| owner["name"].as_str().map(str::to_string)))
 }
 
 /// How many objects it has.
@@ -193,8 +237,12 @@ fn objects(preview: &ApplicationPreview) -> usize {
 /// The preview with what the first sync would change as its plan. What only takes the other's marks
 /// off is no change.
 fn as_changes(mut preview: ApplicationPreview) -> ApplicationPreview {
+    let label =
+        |object: &serde_json::Value| object["metadata"]["labels"][ownership::ARGO_LABEL].clone();
     let is_more_than_marks = |before: &serde_json::Value, after: &serde_json::Value| {
-        ownership::without_marks(before) != ownership::without_marks(after)
+        // Charts set this label too.
+        let is_other = !label(after).is_null() && label(after) != label(before);
+        is_other || ownership::without_marks(before) != ownership::without_marks(after)
     };
     let waiting = std::mem::take(&mut preview.waiting).changes;
     let changes = waiting

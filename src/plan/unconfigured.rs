@@ -18,7 +18,7 @@ use crate::git::Mirror;
 use crate::render::Source;
 
 /// Where the base of such a plan has the objects that only the cluster has.
-const LIVE: &str = ".windlass/live.yaml";
+pub(super) const LIVE: &str = ".windlass/live.yaml";
 
 /// The kinds of Argo CD and Flux that say what is deployed.
 const KINDS: [(&str, &str, &str); 3] = [
@@ -156,6 +156,7 @@ fn declaration(object: &Value) -> Value {
         "metadata": {
             "name": metadata["name"], "namespace": metadata["namespace"],
             "labels": metadata["labels"], "finalizers": metadata["finalizers"],
+            "ownerReferences": metadata["ownerReferences"],
         },
         "spec": object["spec"],
     })

@@ -11,6 +11,8 @@ pub struct Imported {
     pub by: Reconciler,
     /// The file of the repository that declares it. None: only the cluster has its object.
     pub file: Option<String>,
+    /// The ApplicationSet that makes its object.
+    pub made_by: Option<String>,
     /// How many objects it has. None: it does not move.
     pub objects: Option<usize>,
     /// Why it does not move; empty: it does.
@@ -144,19 +146,31 @@ fn next_steps(moves: &[&Imported]) -> String {
                 "set `spec.suspend: true`",
             ),
         };
-        text.push_str(&match &row.file {
-            Some(file) => format!(
-                "     {}: in {file}, {words}; once the cluster has that, delete {} from the file\n",
-                row.title, key.name
+        let (title, name) = (&row.title, &key.name);
+        text.push_str(&match (&row.made_by, &row.file) {
+            (Some(set), file) => {
+                let place = file.as_ref().map_or_else(String::new, |file| format!("in {file}, "));
+                format!(
+                    "     {title}: {place}set `spec.syncPolicy.preserveResourcesOnDeletion: true` of the ApplicationSet {set}; once {name} has no finalizer in the cluster, take it out of the set\n"
+                )
+            }
+            (None, Some(file)) => format!(
+                "     {title}: in {file}, {words}; once the cluster has that, delete {name} from the file\n"
             ),
-            None => format!(
-                "     {}: kubectl -n {namespace} patch {kind} {name} --type=merge --patch '{patch}'\n       {:width$}  kubectl -n {namespace} delete {kind} {name}\n",
-                row.title,
-                "",
-                width = row.title.len() - 1,
-                name = key.name
+            (None, None) => format!(
+                "     {title}:\n       kubectl -n {namespace} patch {kind} {name} --type=merge --patch '{patch}'\n       kubectl -n {namespace} delete {kind} {name}\n"
             ),
         });
+    }
+    let is_argo = |row: &&&Imported| matches!(row.by, Reconciler::ArgoCd(_));
+    if let Some(row) = moves.iter().find(is_argo)
+        && let Some((key, _)) = row.by.object()
+    {
+        let namespace = key.namespace.as_deref().unwrap_or_default();
+        text.push_str(&format!(
+            "     An Application with a finalizer deletes all its objects. Look before you delete one; this prints nothing then:\n       kubectl -n {namespace} get applications.argoproj.io {} -o jsonpath='{{.metadata.finalizers}}'\n",
+            key.name
+        ));
     }
     let mut stages: Vec<_> = moves.iter().map(|row| &row.stage).collect();
     stages.dedup();
@@ -165,4 +179,60 @@ fn next_steps(moves: &[&Imported]) -> String {
         text.push_str(&format!("     windlass adopt --all --stage {stage}\n"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::catalog::Named;
+
+    fn row(name: &str, file: Option<&str>, made_by: Option<&str>) -> Imported {
+        Imported {
+            title: format!("{name}/live"),
+            stage: "live".into(),
+            by: Reconciler::ArgoCd(Named {
+                namespace: "argocd".into(),
+                name: name.into(),
+            }),
+            file: file.map(Into::into),
+            made_by: made_by.map(Into::into),
+            objects: None,
+            stays: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_lets_go_depends_on_who_makes_the_object() {
+        let mut flux = row("db", None, None);
+        flux.by = Reconciler::Flux(Named {
+            namespace: "flux-system".into(),
+            name: "db".into(),
+        });
+        let rows = [
+            row("web", Some("apps/web.yaml"), None),
+            row("api", None, None),
+            row("one", Some("set.yaml"), Some("all")),
+            row("two", None, Some("live")),
+            flux,
+        ];
+        insta::assert_snapshot!(next_steps(&rows.iter().collect::<Vec<_>>()), @r#"
+        next:
+          1. Open a pull request with windlass.yaml. Its merge changes nothing that is there: windlass leaves alone what another keeps.
+          2. Let go of the objects without deleting them:
+             web/live: in apps/web.yaml, take out `metadata.finalizers`; once the cluster has that, delete web from the file
+             api/live:
+               kubectl -n argocd patch applications.argoproj.io api --type=merge --patch '{"metadata":{"finalizers":null}}'
+               kubectl -n argocd delete applications.argoproj.io api
+             one/live: in set.yaml, set `spec.syncPolicy.preserveResourcesOnDeletion: true` of the ApplicationSet all; once one has no finalizer in the cluster, take it out of the set
+             two/live: set `spec.syncPolicy.preserveResourcesOnDeletion: true` of the ApplicationSet live; once two has no finalizer in the cluster, take it out of the set
+             db/live:
+               kubectl -n flux-system patch kustomizations.kustomize.toolkit.fluxcd.io db --type=merge --patch '{"spec":{"suspend":true}}'
+               kubectl -n flux-system delete kustomizations.kustomize.toolkit.fluxcd.io db
+             An Application with a finalizer deletes all its objects. Look before you delete one; this prints nothing then:
+               kubectl -n argocd get applications.argoproj.io web -o jsonpath='{.metadata.finalizers}'
+          3. Let windlass take them over:
+             windlass adopt --all --stage live
+        "#);
+    }
 }

@@ -166,13 +166,9 @@ fn adoption(
     if known.is_some_and(|known| known != cluster_uid) {
         return Some(Adoption::OtherCluster { application });
     }
-    let is_known = |key: &ResourceKey| status.inventory.iter().any(|entry| entry.key == *key);
     let existing = plan.effective().filter(|change| change.before.is_some());
-    let existing = existing.filter(|change| !is_known(&change.key));
     let objects: Vec<_> = existing.map(|change| change.key.clone()).collect();
-    // Of an application that was never synced, some objects may have been created already.
-    let is_first = status.inventory.is_empty() || status.synced_revision.is_none();
-    (is_first && !objects.is_empty()).then_some(Adoption::Existing {
+    (status.inventory.is_empty() && !objects.is_empty()).then_some(Adoption::Existing {
         application,
         objects,
     })

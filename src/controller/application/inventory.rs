@@ -84,16 +84,9 @@ fn in_git(observation: &Observation) -> Vec<InventoryEntry> {
             removed_by: None,
         }
     };
-    // Nothing was sent for what is refused: it is not ours by that.
-    let refused: BTreeSet<_> = observation
-        .facts
-        .plan
-        .problems()
-        .map(|one| &one.key)
-        .collect();
-    let is_ours = |manifest: &&Manifest| {
-        known.contains_key(&manifest.key) || !refused.contains(&manifest.key)
-    };
+    // If one object is refused, nothing is applied: nothing becomes ours by that.
+    let is_refused = observation.facts.plan.problems().next().is_some();
+    let is_ours = |manifest: &&Manifest| !is_refused || known.contains_key(&manifest.key);
     let manifests = observation.desired.manifests.iter().filter(is_ours);
     manifests.map(entry).collect()
 }

@@ -28,6 +28,10 @@ pub async fn sources(ctx: &Writer, base: &Base, progress: &[Rollout]) -> Result<
         if ctx.github.repository(&source.repo).is_err() {
             continue;
         }
+        // Two commits of the config repository may report the same one at the same time.
+        let report_key = (source.clone(), context(&stage));
+        let turn = (ctx.cache.commits.reporting).get_with(report_key, Arc::default);
+        let _turn = turn.lock().await;
         let running = running(ctx, base, &source, &stage).await?;
         // What is under way with another commit, that one tells.
         let is_pending = running.iter().any(|one| !one.state.is_final());
@@ -70,6 +74,10 @@ async fn running(
     Ok(running)
 }
 
+fn context(stage: &Name) -> String {
+    format!("windlass/{stage}")
+}
+
 /// Sets the status of a stage on a source commit, unless it is set already.
 async fn report(ctx: &Writer, source: CommitKey, stage: &Name, running: &[Rollout]) -> Result<()> {
     let (state, text) = state_of(&running.iter().collect::<Vec<_>>());
@@ -78,11 +86,8 @@ async fn report(ctx: &Writer, source: CommitKey, stage: &Name, running: &[Rollou
     } else {
         state
     };
-    let context = format!("windlass/{stage}");
+    let context = context(stage);
     let report = (source.clone(), context.clone());
-    // Two commits of the config repository may report the same one at the same time.
-    let turn = (ctx.cache.commits.reporting).get_with(report.clone(), Arc::default);
-    let _turn = turn.lock().await;
     let reported = ctx.cache.commits.reported.get(&report);
     if reported
         .as_deref()

@@ -4,7 +4,7 @@
 //! An application keeps the request that it handled last, so that the outcome of an earlier one is
 //! not told: the later one's is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::commands::{gives_sync, is_sync};
 use crate::cluster::store;
 use crate::controller::{Base, Reader, Result};
 use crate::domain::TargetKey;
+use crate::domain::catalog::Reconciler;
 use crate::domain::pull_request::{
     self, Outcome, RevisionOrder, Rollout, RolloutState, Snapshot, Source,
 };
@@ -22,8 +23,10 @@ use crate::view;
 
 /// After this time nobody waits for the outcome any more; the commit status shows it.
 const AWAITED_FOR: SignedDuration = SignedDuration::from_hours(1);
-/// A sync wakes no pull request that it is not the merge of.
+/// A sync wakes no pull request that it is not the merge of. The longer it takes, the less often it
+/// is looked at.
 const LOOKS_AGAIN: Duration = Duration::from_millis(500);
+const LOOKS_AT_LEAST: Duration = Duration::from_secs(30);
 
 /// The outcomes that the thread does not have yet, and when to look for the others.
 pub async fn outcomes(
@@ -32,9 +35,10 @@ pub async fn outcomes(
     snapshot: &PullSnapshot,
 ) -> Result<(Vec<Outcome>, Option<Duration>)> {
     let (mut done, mut again) = (Vec::new(), None);
-    for (source, author) in awaited(ctx, snapshot).await? {
+    for (source, author, age) in awaited(ctx, snapshot).await? {
         let Some(rollouts) = requested(ctx, base, source).await? else {
-            again = Some(LOOKS_AGAIN);
+            let pause = (age / 10).clamp(LOOKS_AGAIN, LOOKS_AT_LEAST);
+            again = again.into_iter().chain([pause]).min();
             continue;
         };
         if !rollouts.is_empty() {
@@ -53,28 +57,39 @@ pub fn after(observed: &Snapshot) -> Option<Duration> {
         .then_some(LOOKS_AGAIN)
 }
 
-/// The texts with a `/sync` that was answered and whose outcome is not told, with their authors.
-async fn awaited(ctx: &Arc<Reader>, snapshot: &PullSnapshot) -> Result<Vec<(Source, String)>> {
+/// The texts with a `/sync` that was answered and whose outcome is not told, with their authors
+/// and how long ago the answer was.
+async fn awaited(
+    ctx: &Arc<Reader>,
+    snapshot: &PullSnapshot,
+) -> Result<Vec<(Source, String, Duration)>> {
     let (app, now) = (ctx.github.identity().await?, ctx.now());
-    let (mut answered, mut told) = (BTreeSet::new(), BTreeSet::new());
+    let (mut answered, mut told) = (BTreeMap::new(), BTreeSet::new());
     for comment in snapshot.comments.iter().filter(|one| one.is_ours(app)) {
-        let is_recent = now.duration_since(comment.created_at) < AWAITED_FOR;
+        let age = now.duration_since(comment.created_at);
         let is_whole = comment.updated_at <= comment.created_at;
-        answered.extend(view::reply_of(comment.text()).filter(|_| is_recent && is_whole));
+        let reply = view::reply_of(comment.text()).filter(|_| is_whole && age < AWAITED_FOR);
+        let age = Duration::try_from(age).unwrap_or_default();
+        answered.extend(reply.map(|source| (source, age)));
         told.extend(view::outcome_of(comment.text()));
     }
-    Ok(match answered.is_subset(&told) {
-        true => Vec::new(),
-        false => gives_sync(snapshot, |source| {
-            answered.contains(&source) && !told.contains(&source)
-        }),
-    })
+    answered.retain(|source, _| !told.contains(source));
+    if answered.is_empty() {
+        return Ok(Vec::new());
+    }
+    let given = gives_sync(snapshot, |source| answered.contains_key(&source));
+    let given = given.into_iter();
+    Ok(given
+        .filter_map(|(source, author)| Some((source, author, *answered.get(&source)?)))
+        .collect())
 }
 
 /// The state of each application that a text requests the sync of. None: one is not done yet.
 async fn requested(ctx: &Arc<Reader>, base: &Base, source: Source) -> Result<Option<Vec<Rollout>>> {
     let (wanted, mut rollouts) = (source.to_string(), Vec::new());
     let targets = base.configured().into_iter().flat_map(|all| &all.targets);
+    // Argo CD and Flux sync by themselves.
+    let targets = targets.filter(|target| target.stage.reconcile == Reconciler::Windlass);
     let keys: Vec<TargetKey> = targets.map(|target| target.key(&base.repo.name)).collect();
     for key in keys {
         let Some(object) = ctx.store.application(&key).await? else {

@@ -28,7 +28,11 @@ impl Catalog {
         repo: &RepoName,
     ) -> Result<Vec<Target>, Invalid> {
         let mut found = self.by_paths(tree)?;
-        found.extend(self.discovered(objects, repo)?);
+        // An entry wins over an object of the same name.
+        let names = |target: &Target| (target.application.clone(), target.stage.name.clone());
+        let named: BTreeSet<_> = found.iter().map(names).collect();
+        let discovered = self.discovered(objects, repo)?.into_iter();
+        found.extend(discovered.filter(|target| !named.contains(&names(target))));
         self.unite(found)
     }
 

@@ -146,12 +146,17 @@ async fn what_argo_cd_applied_moves_without_a_change_and_what_cannot_says_why() 
       2. Let go of the objects without deleting them:
          api/live: in argocd/api.yaml, take out `metadata.finalizers`; once the cluster has that, delete api from the file
          web/live: in argocd/web.yaml, take out `metadata.finalizers`; once the cluster has that, delete web from the file
+         An Application with a finalizer deletes all its objects. Look before you delete one; this prints nothing then:
+           kubectl -n argocd get applications.argoproj.io api -o jsonpath='{.metadata.finalizers}'
       3. Let windlass take them over:
          windlass adopt --all --stage live
     "#);
     let written = std::fs::read_to_string(copy.folder().join("windlass.yaml")).unwrap();
     insta::assert_snapshot!(world.scrub(&written), @r#"
     version: 1
+
+    # Argo CD applies them.
+    discover: argocd
 
     applications:
       - path: deploy/api

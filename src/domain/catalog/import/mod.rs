@@ -2,17 +2,21 @@
 //! then applies it itself (`windlass import`).
 //!
 //! - [`import`]: the entry of an application, or why it stays where it is
-//! - [`with_entries`]: the file with the entries in the place of `discover`
+//! - `text`: the file with the entries
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Target;
 use super::tree::is_kustomization;
+use super::{ImageRule, Target};
 use crate::domain::Invalid;
 use crate::domain::build::{Build, DirectoryFiles, Place, argocd, flux};
+
+mod text;
+
+pub use text::with_entries;
 
 /// Why an application cannot be an entry yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,15 +64,19 @@ pub struct Entry {
     depends_on: Vec<String>,
 }
 
+/// An entry with what it leaves out, or why there is none.
+pub type Import = Result<(Entry, Vec<LeftOut>), Vec<Stays>>;
+
 /// The entry of an application that `discover` found. `object`: theirs; `under`: the files in its
-/// directory; `moving`: the names of all applications that may move.
+/// directory; `moving`: the objects of its stage that
+/// move, by their names, and the applications that they become.
 pub fn import(
     target: &Target,
     object: &Value,
     build: &Result<Build, Invalid>,
     under: &[String],
-    moving: &[String],
-) -> Result<(Entry, Vec<LeftOut>), Vec<Stays>> {
+    moving: &BTreeMap<String, String>,
+) -> Import {
     let build = match build {
         Ok(build) => build,
         Err(Invalid(why)) => return Err(vec![Stays::Unreadable(why.clone())]),
@@ -78,10 +86,14 @@ pub fn import(
         return Err(stays);
     }
     let (ignore, mut left_out) = ignored(object);
-    let (known, unknown): (Vec<_>, Vec<_>) = depends_on(object)
-        .into_iter()
-        .partition(|name| moving.contains(name));
-    left_out.extend(unknown.into_iter().map(LeftOut::DependsOn));
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for name in depends_on(object) {
+        match moving.get(&name) {
+            Some(application) => known.push(application.clone()),
+            None => unknown.push(LeftOut::DependsOn(name)),
+        }
+    }
+    left_out.extend(unknown);
     let entry = Entry {
         path: target.path.clone(),
         name: target.application.to_string(),
@@ -176,7 +188,7 @@ fn excluded(directory: &str, files: &DirectoryFiles, under: &[String]) -> Vec<St
     all
 }
 
-fn image(rule: &super::ImageRule) -> (String, Value) {
+fn image(rule: &ImageRule) -> (String, Value) {
     let mut image = serde_json::json!({"source": rule.source.to_string()});
     let at = rule.at.iter();
     let at: Vec<_> = at
@@ -235,7 +247,7 @@ fn ignored(object: &Value) -> (Vec<Value>, Vec<LeftOut>) {
         let kind = rule["kind"].as_str().unwrap_or_default();
         let pointers = rule["jsonPointers"].as_array().into_iter().flatten();
         let paths: Option<Vec<_>> = pointers.map(|pointer| path(pointer.as_str()?)).collect();
-        let more = ["jqPathExpressions", "managedFieldsManagers"];
+        let more = ["jqPathExpressions", "managedFieldsManagers", "namespace"];
         match paths {
             Some(paths) if more.iter().all(|field| rule[field].is_null()) => {
                 ignore.extend(paths.into_iter().map(|path| {
@@ -274,88 +286,11 @@ fn depends_on(object: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The text of `windlass.yaml` with entries in the place of `discover`, after the ones that it has.
-pub fn with_entries(text: &str, mut entries: Vec<Entry>, stages: usize) -> Result<String, Invalid> {
-    if stages < 2 {
-        entries.iter_mut().for_each(|entry| entry.stage = None);
-    }
-    let yaml = serde_yaml::to_string(&entries);
-    let yaml = yaml.map_err(|error| Invalid(error.to_string()))?;
-    let yaml: String = yaml.lines().map(|line| format!("  {line}\n")).collect();
-    let (mut out, mut is_added) = (String::new(), false);
-    for block in blocks(text) {
-        if block.starts_with("discover:") {
-            // The comment right above says what `discover` does.
-            while out
-                .lines()
-                .next_back()
-                .is_some_and(|line| line.starts_with('#'))
-            {
-                let last = out
-                    .trim_end_matches('\n')
-                    .rfind('\n')
-                    .map_or(0, |at| at + 1);
-                out.truncate(last);
-            }
-            continue;
-        }
-        out.push_str(block);
-        if block.starts_with("applications:") {
-            out.truncate(out.trim_end().len());
-            out.push_str(&format!("\n{yaml}\n"));
-            is_added = true;
-        }
-    }
-    out.truncate(out.trim_end().len());
-    out.push('\n');
-    if !is_added {
-        out.push_str(&format!("\napplications:\n{yaml}"));
-    }
-    Ok(out)
-}
-
-/// A file's text, cut before each key of the whole document.
-fn blocks(text: &str) -> Vec<&str> {
-    let begins = |line: &str| line.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
-    let (mut cuts, mut at) = (vec![0], 0);
-    for line in text.split_inclusive('\n') {
-        if begins(line) && at > 0 {
-            cuts.push(at);
-        }
-        at += line.len();
-    }
-    cuts.push(text.len());
-    cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    const FILE: &str = "version: 1\n\nstages:\n  live:\n    cluster: local # ours\n\n# Argo CD applies them.\ndiscover: argocd\n\nhealth: []\n";
-
-    #[test]
-    fn entries_stand_where_discover_stood_and_the_rest_stays() {
-        let entry = Entry {
-            path: "apps/web".into(),
-            name: "web".into(),
-            stage: Some("live".into()),
-            namespace: "shop".into(),
-            ..Entry::default()
-        };
-        let text = with_entries(FILE, vec![entry.clone()], 1).unwrap();
-        assert_eq!(
-            text,
-            "version: 1\n\nstages:\n  live:\n    cluster: local # ours\n\nhealth: []\n\napplications:\n  - path: apps/web\n    name: web\n    namespace: shop\n"
-        );
-        let more = "version: 1\napplications:\n  - path: a\n    namespace: a\n\ndiscover: [flux]\n";
-        assert_eq!(
-            with_entries(more, vec![entry], 2).unwrap(),
-            "version: 1\napplications:\n  - path: a\n    namespace: a\n  - path: apps/web\n    name: web\n    stage: live\n    namespace: shop\n"
-        );
-    }
 
     #[test]
     fn differences_to_ignore_are_rules_where_they_are_plain_paths() {
