@@ -145,15 +145,18 @@ fn entries(
             "{FILE} finds nothing that Argo CD or Flux declares in this repository (`discover`). To let windlass apply a stage that has `reconcile`, take that out of the stage"
         );
     }
-    let moving = moving(&source, &declared)?;
-    let none = BTreeMap::new();
+    let imports: Vec<_> = declared
+        .iter()
+        .map(|one| moved(&source, &declared, one))
+        .collect::<anyhow::Result<_>>()?;
+    let moving = moving(&declared, &imports);
     let (mut entries, mut by_title, mut rows) = (Vec::new(), BTreeMap::new(), Vec::new());
-    for one in &declared {
-        let (target, written) = one;
-        let of_stage = moving.get(&target.stage.name).unwrap_or(&none);
+    for ((target, written), import) in declared.iter().zip(imports) {
         let by = target.stage.reconcile.clone();
-        let (stays, left_out) = match moved(&source, &declared, one, of_stage)? {
-            Ok((entry, left_out)) => {
+        let (stays, left_out) = match import {
+            Ok((mut entry, mut left_out)) => {
+                let stage = &target.stage.name;
+                left_out.extend(entry.settle(|name| moving.get(&(stage, name)).cloned()));
                 by_title.insert(target.title(), by.clone());
                 entries.push(entry);
                 (Vec::new(), left_out)
@@ -180,21 +183,18 @@ fn entries(
     })
 }
 
-/// The objects that move, by their stages and names, and the applications that they become. Each is
-/// looked at by itself: what one waits for is among these.
+/// The applications that objects become, by their stages and the objects' names.
 fn moving<'a>(
-    source: &Source<'_>,
-    declared: &[(&'a Target, &Written)],
-) -> anyhow::Result<BTreeMap<&'a Name, BTreeMap<String, String>>> {
-    let (mut moving, none) = (BTreeMap::new(), BTreeMap::new());
-    for one in declared {
-        if moved(source, declared, one, &none)?.is_ok() {
-            let (target, written) = one;
-            let of_stage: &mut BTreeMap<_, _> = moving.entry(&target.stage.name).or_default();
-            of_stage.insert(written.key.name.clone(), target.application.to_string());
-        }
-    }
-    Ok(moving)
+    declared: &[(&'a Target, &'a Written)],
+    imports: &[Import],
+) -> BTreeMap<(&'a Name, &'a str), String> {
+    let all = declared.iter().zip(imports);
+    let moves = all.filter(|(_, import)| import.is_ok());
+    let named = moves.map(|((target, written), _)| {
+        let object = (&target.stage.name, written.key.name.as_str());
+        (object, target.application.to_string())
+    });
+    named.collect()
 }
 
 /// The entry of one of the applications, or why it stays.
@@ -202,7 +202,6 @@ fn moved(
     source: &Source<'_>,
     declared: &[(&Target, &Written)],
     (target, written): &(&Target, &Written),
-    moving: &BTreeMap<String, String>,
 ) -> anyhow::Result<Import> {
     let object = source.objects()?.object(written);
     let object = object.with_context(|| format!("{} has it", written.file))?;
@@ -212,7 +211,7 @@ fn moved(
         |other: &Written| other != *written && catalog::is_own(&target.path, &other.file);
     Ok(match declared.iter().find(|(_, other)| is_child(other)) {
         Some((other, _)) => Err(vec![Stays::Parent(other.title())]),
-        None => catalog::import(target, object, &written.build(object), &under, moving),
+        None => catalog::import(target, object, &written.build(object), &under),
     })
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::commands::git;
 use crate::support::lab::{CONFIG, deployment, has};
 use crate::support::{Setup, World, plane};
-use crate::syncs::external::define;
+use crate::syncs::external::define_argo_cd;
 
 /// A person's working copy, cloned from GitHub.
 pub struct WorkingCopy {
@@ -241,13 +241,7 @@ async fn a_repository_without_windlass_is_planned_and_configured() {
 async fn what_argo_cd_deploys_from_it_is_asked_of_the_cluster() {
     let world = World::asleep(Setup::default()).await;
     let (argo, namespace) = (world.namespace("argocd"), world.namespace("web"));
-    define(
-        &world,
-        "argoproj.io",
-        "v1alpha1",
-        "Application",
-        "applications",
-    );
+    define_argo_cd(&world);
     for name in [&argo, &namespace] {
         world.kubectl(&["create", "namespace", name]);
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::deployments::{state_of, tolerated};
+use super::deployments::{ReportKey, state_of, tolerated};
 use crate::controller::{Base, Reader, Result, Writer};
 use crate::domain::pull_request::{self, RevisionOrder, Rollout, RolloutState};
 use crate::domain::{CommitKey, Name, TargetKey};
@@ -29,14 +29,14 @@ pub async fn sources(ctx: &Writer, base: &Base, progress: &[Rollout]) -> Result<
             continue;
         }
         // Two commits of the config repository may report the same one at the same time.
-        let report_key = (source.clone(), context(&stage));
-        let turn = (ctx.cache.commits.reporting).get_with(report_key, Arc::default);
+        let key = (source.clone(), format!("windlass/{stage}"));
+        let turn = (ctx.cache.commits.reporting).get_with(key.clone(), Arc::default);
         let _turn = turn.lock().await;
         let running = running(ctx, base, &source, &stage).await?;
         // What is under way with another commit, that one tells.
         let is_pending = running.iter().any(|one| !one.state.is_final());
         if is_under_way || !is_pending {
-            report(ctx, source, &stage, &running).await?;
+            report(ctx, key, &running).await?;
         }
     }
     Ok(())
@@ -74,20 +74,15 @@ async fn running(
     Ok(running)
 }
 
-fn context(stage: &Name) -> String {
-    format!("windlass/{stage}")
-}
-
 /// Sets the status of a stage on a source commit, unless it is set already.
-async fn report(ctx: &Writer, source: CommitKey, stage: &Name, running: &[Rollout]) -> Result<()> {
+async fn report(ctx: &Writer, report: ReportKey, running: &[Rollout]) -> Result<()> {
     let (state, text) = state_of(&running.iter().collect::<Vec<_>>());
     let state = if state == "in_progress" {
         "pending"
     } else {
         state
     };
-    let context = context(stage);
-    let report = (source.clone(), context.clone());
+    let (source, context) = &report;
     let reported = ctx.cache.commits.reported.get(&report);
     if reported
         .as_deref()
@@ -99,14 +94,14 @@ async fn report(ctx: &Writer, source: CommitKey, stage: &Name, running: &[Rollou
         let posted = ctx.github.statuses(&source.repo, &source.commit).await?;
         let posted = posted
             .iter()
-            .find(|status| status.context == context)
+            .find(|status| status.context == *context)
             .map(|status| status.state.clone());
         if posted.as_deref() == Some("success") {
             return Ok("success".to_string());
         }
         if posted.as_deref() != Some(state) {
             ctx.to_github()
-                .set_status(&source.repo, &source.commit, &context, state, &text)
+                .set_status(&source.repo, &source.commit, context, state, &text)
                 .await?;
         }
         Ok::<_, github::Error>(state.to_string())

@@ -24,7 +24,7 @@ use parse::collect;
 
 pub use names::{group_of, is_custom_group, is_label, is_subdomain};
 pub use phase::{ApplyPhase, apply_phase};
-pub use server_fields::{BOOKKEEPING, finalizers, without_server_fields};
+pub use server_fields::{BOOKKEEPING, finalizers, without_metadata, without_server_fields};
 
 /// What an object is called, without its API version: the same object under
 /// two versions of its API is one object. A cluster-scoped one has no

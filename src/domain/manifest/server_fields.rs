@@ -1,5 +1,7 @@
 //! An object without the fields that the API server maintains.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::domain::Live;
@@ -38,6 +40,28 @@ pub fn without_server_fields(value: &Value) -> Value {
             .or_insert_with(|| Value::Object(Map::new()));
     }
     Value::Object(out)
+}
+
+/// The object without these labels and annotations, each by its map and its name. A map that nothing
+/// is left in goes.
+pub fn without_metadata<'a>(object: &'a Value, marks: &[(&str, &str)]) -> Cow<'a, Value> {
+    let has = |(map, name): &(&str, &str)| object["metadata"][map].get(name).is_some();
+    if !marks.iter().any(has) {
+        return Cow::Borrowed(object);
+    }
+    let mut bare = object.clone();
+    for (map, name) in marks {
+        let Some(metadata) = bare["metadata"].as_object_mut() else {
+            continue;
+        };
+        if let Some(Value::Object(all)) = metadata.get_mut(*map) {
+            all.remove(*name);
+            if all.is_empty() {
+                metadata.remove(*map);
+            }
+        }
+    }
+    Cow::Owned(bare)
 }
 
 fn cleaned_metadata(metadata: &Map<String, Value>) -> Map<String, Value> {

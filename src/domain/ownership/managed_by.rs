@@ -1,5 +1,6 @@
 //! The tool that manages an object: Helm, Argo CD or Flux, by their labels and annotations.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::Writer;
@@ -7,6 +8,7 @@ use super::managed::entries_where;
 use serde_json::Value;
 
 use crate::domain::fieldset::{Element, FieldPath};
+use crate::domain::manifest::without_metadata;
 use crate::domain::{APPLICATION_ANNOTATION, Live, OWNER_LABEL};
 
 /// The object of a tool that manages a live object.
@@ -126,18 +128,8 @@ const MARKS: [(&str, &str); 7] = [
 ];
 
 /// An object without the marks of who keeps it.
-pub fn without_marks(object: &Value) -> Value {
-    let mut object = object.clone();
-    for (map, name) in MARKS {
-        let Some(metadata) = object["metadata"].as_object_mut() else {
-            continue;
-        };
-        let marks = metadata.get_mut(map).and_then(Value::as_object_mut);
-        if marks.is_some_and(|marks| marks.remove(name).is_some() && marks.is_empty()) {
-            metadata.remove(map);
-        }
-    }
-    object
+pub fn without_marks(object: &Value) -> Cow<'_, Value> {
+    without_metadata(object, &MARKS)
 }
 
 /// Whether Helm, Argo CD or Flux ever wrote an object.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::diff::{Diff, Style};
 use super::{Action, Comparison, Confidence, Notes, Side};
-use crate::domain::manifest::{ResourceKey, without_server_fields};
+use crate::domain::manifest::{ResourceKey, without_metadata, without_server_fields};
 use crate::domain::mask::{Mask, Masked, MaskedPair};
 use crate::domain::{APPLICATION_ANNOTATION, OWNER_LABEL};
 
@@ -123,27 +123,13 @@ impl Change {
 
 /// An object without the label and the annotation by which we know our own.
 fn without_marks(object: &Value) -> Cow<'_, Value> {
-    let marks = [
-        ("labels", OWNER_LABEL),
-        ("annotations", APPLICATION_ANNOTATION),
-    ];
-    let has = |(map, name): &(&str, &str)| object["metadata"][map].get(name).is_some();
-    if !marks.iter().any(has) {
-        return Cow::Borrowed(object);
-    }
-    let mut bare = object.clone();
-    for (map, name) in marks {
-        let Some(metadata) = bare["metadata"].as_object_mut() else {
-            continue;
-        };
-        if let Some(Value::Object(all)) = metadata.get_mut(map) {
-            all.remove(name);
-            if all.is_empty() {
-                metadata.remove(map);
-            }
-        }
-    }
-    Cow::Owned(bare)
+    without_metadata(
+        object,
+        &[
+            ("labels", OWNER_LABEL),
+            ("annotations", APPLICATION_ANNOTATION),
+        ],
+    )
 }
 
 /// The lower confidence of the two sides.

@@ -2,7 +2,7 @@
 
 use windlass::sandbox::example;
 
-use super::{granted, with_production};
+use super::{granted, start_with_other, with_production};
 use crate::paths::command::reply;
 use crate::support::World;
 use crate::support::lab::has;
@@ -63,12 +63,7 @@ async fn own_directories(gates: &str) -> World {
     world.commit("Production", &files);
     // Another name for the same cluster.
     let kubeconfig = world.cache().with_file_name("kubeconfig");
-    let clusters = format!("other={}", kubeconfig.display());
-    world
-        .windlass
-        .environment
-        .push(("WINDLASS_CLUSTERS", clusters));
-    world.start();
+    start_with_other(&mut world, &kubeconfig);
     world
 }
 

@@ -3,6 +3,8 @@
 
 mod directories;
 
+use std::path::Path;
+
 use serde_json::Value;
 use windlass::sandbox::control_plane::ControlPlane;
 use windlass::sandbox::example;
@@ -36,18 +38,21 @@ fn production_on(world: &World, clusters: &str) -> String {
     })
 }
 
+/// Starts windlass with the cluster `other` in its settings.
+fn start_with_other(world: &mut World, kubeconfig: &Path) {
+    let clusters = format!("other={}", kubeconfig.display());
+    let environment = &mut world.windlass.environment;
+    environment.push(("WINDLASS_CLUSTERS", clusters));
+    world.start();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_without_a_kubeconfig_holds_up_no_other_and_comes_later() {
     let mut world = granted("[local, other]").await;
     let catalog = production_on(&world, "cluster: other");
     world.commit("Another cluster", &[("windlass.yaml", Some(&catalog))]);
     let kubeconfig = world.cache().with_file_name("other.kubeconfig");
-    let clusters = format!("other={}", kubeconfig.display());
-    world
-        .windlass
-        .environment
-        .push(("WINDLASS_CLUSTERS", clusters));
-    world.start();
+    start_with_other(&mut world, &kubeconfig);
     let pid = world.pid().unwrap();
     let health = async |name: &str| {
         let object = world.application(name).await;

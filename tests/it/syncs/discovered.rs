@@ -4,7 +4,7 @@
 use serde_json::json;
 use windlass::sandbox::example::PROJECTS;
 
-use super::external::{define, kubectl};
+use super::external::{define, define_argo_cd, kubectl};
 use crate::support::lab::{deployment, has, has_not};
 use crate::support::{Setup, World};
 
@@ -212,13 +212,7 @@ fn application(argo: &str, namespace: &str, name: &str, source: &str) -> String 
 async fn what_argo_cd_applications_declare_is_previewed_as_argo_cd_renders_it() {
     let world = World::asleep(Setup::default()).await;
     let (namespace, argo) = (world.namespace("lab-staging"), world.namespace("argocd"));
-    define(
-        &world,
-        "argoproj.io",
-        "v1alpha1",
-        "Application",
-        "applications",
-    );
+    define_argo_cd(&world);
     for name in [&namespace, &argo] {
         world.kubectl(&["create", "namespace", name]);
     }

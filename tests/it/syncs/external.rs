@@ -109,6 +109,17 @@ pub fn define(world: &World, group: &str, version: &str, kind: &str, plural: &st
     ]);
 }
 
+/// Argo CD's Application, without its controller.
+pub fn define_argo_cd(world: &World) {
+    define(
+        world,
+        "argoproj.io",
+        "v1alpha1",
+        "Application",
+        "applications",
+    );
+}
+
 async fn kept_by(other: Other) {
     let world = World::asleep(Setup::default()).await;
     let Other {

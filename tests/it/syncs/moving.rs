@@ -4,7 +4,7 @@ use crate::first_plan::WorkingCopy;
 use crate::support::lab::deployment;
 use crate::support::{Setup, World};
 
-use super::external::define;
+use super::external::define_argo_cd;
 
 fn argo_application(world: &World, path: &str, namespace: &str, more: &str) -> String {
     // The cluster has others of other stories.
@@ -43,13 +43,7 @@ fn applied(world: &World, namespace: &str, path: &str, text: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_argo_cd_applied_moves_without_a_change_and_what_cannot_says_why() {
     let world = World::asleep(Setup::default()).await;
-    define(
-        &world,
-        "argoproj.io",
-        "v1alpha1",
-        "Application",
-        "applications",
-    );
+    define_argo_cd(&world);
     let namespaces = ["web", "api"].map(|name| world.namespace(&format!("{name}-staging")));
     let [web, api] = &namespaces;
     for namespace in &namespaces {

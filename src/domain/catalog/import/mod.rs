@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::tree::is_kustomization;
 use super::{ImageRule, Target};
 use crate::domain::Invalid;
-use crate::domain::build::{Build, DirectoryFiles, Place, argocd, flux};
+use crate::domain::build::{Build, DirectoryFiles, Place, argocd};
 
 mod text;
 
@@ -64,18 +64,31 @@ pub struct Entry {
     depends_on: Vec<String>,
 }
 
+impl Entry {
+    /// Names the applications in the place of the objects that it waits for. `moved`: the application
+    /// that an object becomes. Returns what does not move.
+    pub fn settle(&mut self, moved: impl Fn(&str) -> Option<String>) -> Vec<LeftOut> {
+        let mut left_out = Vec::new();
+        for name in std::mem::take(&mut self.depends_on) {
+            match moved(&name) {
+                Some(application) => self.depends_on.push(application),
+                None => left_out.push(LeftOut::DependsOn(name)),
+            }
+        }
+        left_out
+    }
+}
+
 /// An entry with what it leaves out, or why there is none.
 pub type Import = Result<(Entry, Vec<LeftOut>), Vec<Stays>>;
 
 /// The entry of an application that `discover` found. `object`: theirs; `under`: the files in its
-/// directory; `moving`: the objects of its stage that
-/// move, by their names, and the applications that they become.
+/// directory. It waits for objects until [`Entry::settle`] names their applications.
 pub fn import(
     target: &Target,
     object: &Value,
     build: &Result<Build, Invalid>,
     under: &[String],
-    moving: &BTreeMap<String, String>,
 ) -> Import {
     let build = match build {
         Ok(build) => build,
@@ -85,15 +98,7 @@ pub fn import(
     if !stays.is_empty() {
         return Err(stays);
     }
-    let (ignore, mut left_out) = ignored(object);
-    let (mut known, mut unknown) = (Vec::new(), Vec::new());
-    for name in depends_on(object) {
-        match moving.get(&name) {
-            Some(application) => known.push(application.clone()),
-            None => unknown.push(LeftOut::DependsOn(name)),
-        }
-    }
-    left_out.extend(unknown);
+    let (ignore, left_out) = ignored(object);
     let entry = Entry {
         path: target.path.clone(),
         name: target.application.to_string(),
@@ -109,7 +114,7 @@ pub fn import(
             false => BTreeMap::new(),
         },
         ignore,
-        depends_on: known,
+        depends_on: depends_on(object),
     };
     Ok((entry, left_out))
 }
@@ -119,28 +124,13 @@ fn reasons(object: &Value, build: &Build) -> Vec<Stays> {
     if let Place::Chart { name, .. } = &build.place {
         stays.push(Stays::ChartElsewhere(name.clone()));
     }
-    let spec = &object["spec"];
-    let is_set = |value: &Value| match value {
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        Value::String(text) => !text.is_empty(),
-        Value::Null => false,
-        _ => true,
-    };
-    let of_flux = [
-        ("targetNamespace", &spec["targetNamespace"]),
-        ("namePrefix", &spec["namePrefix"]),
-        ("nameSuffix", &spec["nameSuffix"]),
-        ("commonMetadata", &spec["commonMetadata"]),
-        ("components", &spec["components"]),
-        ("images", &spec["images"]),
-        ("patches", &spec["patches"]),
-        ("postBuild", &spec["postBuild"]),
-    ];
-    let is_flux = object["kind"] == flux::KIND;
-    let changes = of_flux.iter().filter(|(_, value)| is_flux && is_set(value));
-    let mut changes: Vec<_> = changes.map(|(field, _)| *field).collect();
-    if !is_flux && !build.additions.is_empty() {
+    let mut changes = build.transforms.others.clone();
+    let fills_in = object["spec"]["postBuild"].as_object();
+    if fills_in.is_some_and(|fields| !fields.is_empty()) {
+        changes.push("postBuild");
+    }
+    // A Kustomization adds what it has been named for already.
+    if changes.is_empty() && !build.additions.is_empty() {
         changes.push("source.kustomize");
     }
     if build.helm.inline.is_some() {
@@ -270,8 +260,7 @@ fn ignored(object: &Value) -> (Vec<Value>, Vec<LeftOut>) {
 fn path(pointer: &str) -> Option<String> {
     let steps = pointer.strip_prefix('/')?.split('/');
     let is_plain = |step: &str| {
-        let mut bytes = step.bytes();
-        bytes.next().is_some_and(|b| b.is_ascii_alphabetic())
+        step.starts_with(|first: char| first.is_ascii_alphabetic())
             && step.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     let steps: Option<Vec<_>> = steps.map(|step| is_plain(step).then_some(step)).collect();

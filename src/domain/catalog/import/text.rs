@@ -85,6 +85,10 @@ fn blocks(text: &str) -> Vec<(&str, &str)> {
             comment = at;
         }
     }
+    // What stands before the first key, such as `---`, stays above it.
+    if let Some((comment, _)) = cuts.first_mut() {
+        *comment = 0;
+    }
     let ends = cuts
         .iter()
         .skip(1)
@@ -116,10 +120,11 @@ mod tests {
             text,
             "version: 1\n\nstages:\n  live:\n    cluster: local # ours\n\n\n# None.\nhealth: []\n\napplications:\n  - path: apps/web\n    name: web\n    namespace: shop\n"
         );
-        let more = "version: 1\napplications:\n  - path: a\n    namespace: a\n\ndiscover: [flux]\n";
+        let more =
+            "---\nversion: 1\napplications:\n  - path: a\n    namespace: a\n\ndiscover: [flux]\n";
         assert_eq!(
             with_entries(more, vec![entry.clone()], 2, false).unwrap(),
-            "version: 1\napplications:\n  - path: a\n    namespace: a\n  - path: apps/web\n    name: web\n    stage: live\n    namespace: shop\n"
+            "---\nversion: 1\napplications:\n  - path: a\n    namespace: a\n  - path: apps/web\n    name: web\n    stage: live\n    namespace: shop\n"
         );
     }
 
