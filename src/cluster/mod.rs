@@ -32,6 +32,7 @@ mod limit;
 mod notice;
 mod objects;
 pub mod pods;
+mod requests;
 mod words;
 mod writes;
 

@@ -31,6 +31,11 @@ impl RepoName {
         let (name, owner) = (parts.next()?, parts.next()?);
         format!("{owner}/{name}").parse().ok()
     }
+
+    /// Whether this is the repository of a URL. GitHub's names have no case.
+    pub fn has_url(&self, url: &str) -> bool {
+        Self::of_url(url).is_some_and(|of| of.to_string().eq_ignore_ascii_case(&self.to_string()))
+    }
 }
 
 impl FromStr for RepoName {

@@ -22,6 +22,7 @@ pub(super) struct Declaration {
     /// The file's text, or that of the object if an ApplicationSet makes it.
     pub(super) text: String,
     pub(super) is_made: bool,
+    pub(super) object: Value,
     pub(super) build: Build,
     /// Whether Flux reads it.
     by_flux: bool,
@@ -84,6 +85,7 @@ pub(super) fn declared(
             None => text,
         },
         is_made: written.made_by.is_some(),
+        object,
         build,
         by_flux: written.key.group == flux::GROUP,
     };

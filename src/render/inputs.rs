@@ -80,6 +80,11 @@ impl Inputs {
         self.files.contains_key(path) || declaration.is_some_and(|by| by.file == path)
     }
 
+    /// The object of Argo CD or Flux that says how it is rendered, as the tree has it.
+    pub fn declaring_object(&self) -> Option<&Value> {
+        Some(&self.declaration.as_ref()?.object)
+    }
+
     /// The paths of all files that the rendering reads.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)

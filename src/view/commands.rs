@@ -148,7 +148,12 @@ fn nothing(sought: Sought) -> &'static str {
 fn applications(rows: &[Row]) -> String {
     let lines: Vec<_> = rows.iter().map(row).collect();
     let text = lines.join("\n");
-    let syncs = |row: &Row| matches!(row.outcome, Ok(Done::SyncsTo(_)));
+    let syncs = |row: &Row| {
+        matches!(
+            row.outcome,
+            Ok(Done::SyncsTo(_) | Done::RequestsSync { .. })
+        )
+    };
     match rows.iter().any(syncs) {
         true => format!(
             "{text}\n\nwindlass says here how it ends. What an open pull request changes is synced after its merge only."
@@ -167,6 +172,9 @@ fn row(row: &Row) -> String {
             "- `{title}` is being synced to the base branch (`{}`)",
             commit.short()
         ),
+        Ok(Done::RequestsSync { by }) => {
+            format!("- `{title}`: windlass requests a sync from {by}")
+        }
         Ok(Done::Takes(paths)) => {
             let fields: Vec<_> = paths.iter().map(|path| code(path)).collect();
             format!("- `{title}` takes {}", fields.join(", "))

@@ -11,7 +11,7 @@
 //!   `terminal`: the same in a terminal; `listing`: the applications of a `windlass.yaml` there; `moving`: what `windlass import` moves
 //! - `verdict`: the gates, one by one; `commands` and `gate_commands`: answers to commands, posted by `replies`;
 //!   `history`: what applications are and were at
-//! - `progress`: the roll-out after the merge; `failure`: that it fails; `reason`: why an application is where it is
+//! - `progress`: the roll-out after the merge; `failure`: that it fails; `reason`: why an application is where it is; `external`: the same where Argo CD or Flux reconciles it
 //! - `activity`: what windlass did, in the log, in Kubernetes Events and on the page
 //! - `page`: the pages that the server shows; `standing`: an application's state in one word; `status`: tables in a terminal; `doctor`: what is wrong with an installation
 //! - `promotion`, `drift`: the bodies of the pull requests that windlass opens
@@ -20,6 +20,7 @@ mod activity;
 pub mod commands;
 mod doctor;
 mod drift;
+mod external;
 mod failure;
 mod gate_commands;
 mod history;
@@ -43,6 +44,7 @@ mod verdict;
 pub use activity::{activity, advised, notification, subject};
 pub use doctor::{finding, findings};
 pub use drift::{drift, drift_of};
+pub use external::{reconciler_object, refused_request, waits};
 pub use failure::{People, failed_of, failure};
 pub use listing::{applications, initialized};
 pub use markdown::{code, listed, quoted};

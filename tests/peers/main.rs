@@ -23,6 +23,7 @@ mod peer;
 #[path = "../bench/corpus/prediction.rs"]
 mod prediction;
 mod programs;
+mod requested;
 #[path = "../bench/corpus/score.rs"]
 mod score;
 #[path = "../it/support/mod.rs"]
@@ -43,6 +44,9 @@ const MODES: [&str; 3] = [
     "peers_argocd_ssa",
     "peers_argocd_csa",
 ];
+
+/// What is requested of each.
+const REQUESTS: [&str; 2] = ["peers_flux_requests", "peers_argocd_requests"];
 
 /// The least share of objects that have to come out as predicted, in percent.
 const LEAST: f64 = 99.5;
@@ -65,6 +69,11 @@ fn main() {
             failed |= !printed(name, &score);
         }
     }
+    for name in REQUESTS {
+        if wanted(name) {
+            failed |= !runtime.block_on(requests(name));
+        }
+    }
     std::process::exit(i32::from(failed));
 }
 
@@ -77,16 +86,7 @@ async fn mode(name: &str) -> Score {
     let (namespace, own) = (world.namespace("corpus"), world.namespace("peer"));
     world.kubectl(&["create", "namespace", &namespace]);
     world.kubectl(&["create", "namespace", &own]);
-    let peer: Box<dyn Peer> = match name {
-        "peers_flux_kustomization" => Box::new(Flux::start(&world, &own)),
-        "peers_argocd_ssa" => Box::new(ArgoCd::start(
-            &world,
-            &own,
-            &namespace,
-            &["ServerSideApply=true"],
-        )),
-        _ => Box::new(ArgoCd::start(&world, &own, &namespace, &[])),
-    };
+    let peer = peer(name, &world, &own, &namespace);
     let mut dice = Dice(1);
     let mut applications: Vec<_> = (0..count("PEERS_APPLICATIONS", APPLICATIONS))
         .map(|number| Application::new(number, &mut dice))
@@ -119,6 +119,26 @@ async fn mode(name: &str) -> Score {
         );
     }
     score
+}
+
+async fn requests(name: &str) -> bool {
+    let world = World::asleep(Setup::default()).await;
+    let (namespace, own) = (world.namespace("web-staging"), world.namespace("peer"));
+    world.kubectl(&["create", "namespace", &namespace]);
+    world.kubectl(&["create", "namespace", &own]);
+    let peer = peer(name, &world, &own, &namespace);
+    requested::requested(name, &world, &*peer, (&namespace, &own)).await
+}
+
+fn peer(name: &str, world: &World, own: &str, namespace: &str) -> Box<dyn Peer> {
+    match name {
+        _ if name.starts_with("peers_flux") => Box::new(Flux::start(world, own)),
+        "peers_argocd_ssa" => {
+            let options = &["ServerSideApply=true"];
+            Box::new(ArgoCd::start(world, own, namespace, options))
+        }
+        _ => Box::new(ArgoCd::start(world, own, namespace, &[])),
+    }
 }
 
 fn count(name: &str, usual: usize) -> usize {

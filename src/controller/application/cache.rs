@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::external::Requested;
 use super::image_verification;
 use super::objects::LastApplied;
 use crate::controller::cache::{Recent, locked};
@@ -28,6 +29,8 @@ pub struct Cache {
     pub unapproved: Recent<(TargetKey, CommitSha), (Instant, Duration)>,
     /// The poll interval of each application that Argo CD or Flux reconciles.
     pub polls: Mutex<HashMap<TargetKey, Duration>>,
+    /// What was requested of Argo CD or Flux for each application that it reconciles.
+    pub requested: Mutex<HashMap<TargetKey, Requested>>,
     /// What a sync would change in each application that is not synced, for the page.
     differences: Mutex<HashMap<TargetKey, Arc<Vec<Difference>>>>,
     /// Since when each application's cluster is unreachable.
@@ -73,6 +76,7 @@ impl Cache {
         locked(&self.last_reported).remove(key);
         locked(&self.verifications).remove(key);
         locked(&self.polls).remove(key);
+        locked(&self.requested).remove(key);
         locked(&self.differences).remove(key);
         locked(&self.unreachable).remove(key);
     }

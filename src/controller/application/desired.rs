@@ -57,10 +57,9 @@ pub async fn render(
         Ok(()) => rendered(ctx, target, inputs, served.as_ref()).await?,
         Err(why) => Err(why.to_string()),
     };
-    // Its destination may be another cluster by now, or Argo CD or Flux may apply it.
-    let applies = scope.applies().then_some(scope.cluster.name.as_str());
+    // Its destination may be another cluster by now.
     ctx.environment
-        .stop_pod_watches_except(&declared.owner, applies);
+        .stop_pod_watches_except(&declared.owner, Some(&scope.cluster.name));
     Ok(Rendering { manifests, served })
 }
 

@@ -142,7 +142,7 @@ async fn unless_silent(
 }
 
 /// If a pod cannot run, its workload is degraded, whatever the workload's own status still says.
-fn with_pods<'a>(
+pub fn with_pods<'a>(
     cluster: &Cluster,
     owner: &str,
     assessments: Vec<(

@@ -98,11 +98,11 @@ async fn observe(ctx: &Arc<Reader>, key: &TargetKey) -> Result<Observed> {
     let scope = declared.scope(ctx, key)?;
     let rendering = desired::render(ctx, &declared, &scope).await?;
     if !scope.applies() {
-        let status = external::observe(ctx, &scope, &declared, &rendering).await?;
+        let followed = external::observe(ctx, &scope, &declared, &rendering).await?;
         drop(scope);
         return Ok(Observed::External(Box::new(external::External {
             declared,
-            status,
+            followed,
         })));
     }
     let (desired, inventory) = desired::normalized(ctx, &declared, &scope, rendering).await?;

@@ -14,7 +14,6 @@ use super::commands::{gives_sync, is_sync};
 use crate::cluster::store;
 use crate::controller::{Base, Reader, Result};
 use crate::domain::TargetKey;
-use crate::domain::catalog::Reconciler;
 use crate::domain::pull_request::{
     self, Outcome, RevisionOrder, Rollout, RolloutState, Snapshot, Source,
 };
@@ -88,8 +87,6 @@ async fn awaited(
 async fn requested(ctx: &Arc<Reader>, base: &Base, source: Source) -> Result<Option<Vec<Rollout>>> {
     let (wanted, mut rollouts) = (source.to_string(), Vec::new());
     let targets = base.configured().into_iter().flat_map(|all| &all.targets);
-    // Argo CD and Flux sync by themselves.
-    let targets = targets.filter(|target| target.stage.reconcile == Reconciler::Windlass);
     let keys: Vec<TargetKey> = targets.map(|target| target.key(&base.repo.name)).collect();
     for key in keys {
         let Some(object) = ctx.store.application(&key).await? else {

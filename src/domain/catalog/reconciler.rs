@@ -42,6 +42,14 @@ impl Reconciler {
         ))
     }
 
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Windlass => "windlass",
+            Self::ArgoCd(_) => "Argo CD",
+            Self::Flux(_) => "Flux",
+        }
+    }
+
     /// An error if its object has no valid name.
     pub(super) fn check(&self) -> Result<(), Invalid> {
         match self {

@@ -164,6 +164,10 @@ pub enum Done {
     Applies,
     Deletes(Vec<String>),
     SyncsTo(CommitSha),
+    /// Argo CD or Flux, which reconciles it, is requested to sync it.
+    RequestsSync {
+        by: &'static str,
+    },
     /// Field paths.
     Takes(Vec<String>),
     /// The application has not been synced yet.

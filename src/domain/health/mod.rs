@@ -75,6 +75,28 @@ pub fn assess(live: &Live) -> Assessment {
     assess_outdated_status(live).unwrap_or_else(|| named(live, kinds::assess(live)))
 }
 
+/// Whether objects of a kind can be anything else than healthy. Those of the API server's own kinds
+/// without a status cannot.
+pub fn has_health(group: &str, kind: &str) -> bool {
+    const PLAIN: [&str; 14] = [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "ConfigMap",
+        "IngressClass",
+        "LimitRange",
+        "Namespace",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "PriorityClass",
+        "Role",
+        "RoleBinding",
+        "Secret",
+        "ServiceAccount",
+        "StorageClass",
+    ];
+    is_custom_group(group) || !PLAIN.contains(&kind)
+}
+
 /// Puts kind and name before the reason.
 fn named(live: &Live, (health, why): Assessment) -> Assessment {
     if why.is_empty() {

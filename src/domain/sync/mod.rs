@@ -29,7 +29,7 @@ pub use prune::{
 };
 pub use reason::{
     ADOPTION_REQUIRED, APPLYING, Adoption, CLUSTER_UNREACHABLE, Drift, ERROR, LEFT_GIT,
-    NOT_AS_APPROVED, RECONCILER_FAILED, REFUSED, Reason, is_undecided,
+    NOT_AS_APPROVED, RECONCILER_FAILED, REFUSED, REQUEST_REFUSED, Reason, is_undecided,
 };
 pub use waves::Waves;
 

@@ -22,6 +22,8 @@ pub const NOT_AS_APPROVED: &str = "NotAsApproved";
 pub const LEFT_GIT: &str = "LeftGit";
 /// The Argo CD or Flux object that deploys it failed.
 pub const RECONCILER_FAILED: &str = "ReconcilerFailed";
+/// Argo CD or Flux takes no request of windlass.
+pub const REQUEST_REFUSED: &str = "RequestRefused";
 pub const CLUSTER_UNREACHABLE: &str = "ClusterUnreachable";
 /// It could not be reconciled.
 pub const ERROR: &str = "Error";

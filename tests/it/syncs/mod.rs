@@ -6,7 +6,8 @@
 //! - `decisions`: what people are asked: deletions of an application that leaves Git, drift
 //! - `discovered`: applications that objects of Argo CD or Flux declare; `releases`: what
 //!   HelmReleases install; `sets`: what ApplicationSets make
-//! - `external`: stages that Argo CD or Flux keep; `moving`: what moves from them to windlass
+//! - `external`: stages that Argo CD or Flux keep; `requests`: what is requested of them;
+//!   `moving`: what moves from them to windlass
 //! - `status`: what is proven and told: images that run, commits, health of custom kinds
 
 mod activity;
@@ -18,5 +19,6 @@ pub mod external;
 mod hooks;
 mod moving;
 mod releases;
+mod requests;
 mod sets;
 mod status;

@@ -1,4 +1,5 @@
-//! `/sync`: syncs the applications that the pull request touches, or the selected ones of them, to the current base branch.
+//! `/sync`: syncs the applications that the pull request touches, or the selected ones of them, to the
+//! current base branch. Where Argo CD or Flux reconciles, it is requested of them.
 
 use super::Invocation;
 use super::request::{Needs, Outcome, Request};
@@ -6,15 +7,14 @@ use super::writings::writings;
 use crate::cluster::store;
 use crate::controller::Result;
 use crate::domain::TargetKey;
+use crate::domain::catalog::Reconciler;
 use crate::domain::command::{self, Command, Done};
 use crate::domain::pull_request::Source;
 use crate::github::PullSnapshot;
 
 pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result<Outcome> {
-    let (to, wanted) = (
-        &invocation.observation.base.commit,
-        invocation.comment.source.to_string(),
-    );
+    let base = &invocation.observation.base;
+    let (to, wanted) = (&base.commit, invocation.comment.source.to_string());
     let request = Request {
         application,
         subject: to.as_str(),
@@ -22,7 +22,13 @@ pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result
         needs: Needs::Quorum,
     };
     let outcome = invocation.request(&request).await?;
-    Ok(outcome.map(|_| Done::SyncsTo(to.clone())))
+    let target = base.target(application);
+    Ok(
+        outcome.map(|_| match target.map(|target| &target.stage.reconcile) {
+            Some(by) if *by != Reconciler::Windlass => Done::RequestsSync { by: by.name() },
+            _ => Done::SyncsTo(to.clone()),
+        }),
+    )
 }
 
 /// Whether one of the lines is a `/sync`.

@@ -153,7 +153,7 @@ impl Objects {
             let namespace = text("namespace").unwrap_or(&written.namespace);
             let name = text("name").unwrap_or_default();
             let url = urls.get(&(namespace.to_string(), name.to_string()));
-            text("kind") == Some("GitRepository") && url.is_none_or(|url| is_url_of(url, repo))
+            text("kind") == Some("GitRepository") && url.is_none_or(|url| repo.has_url(url))
         };
         let all = self.of_kind(flux::GROUP, flux::KIND, flux::NAMESPACE);
         all.filter(is_of).collect()
@@ -166,7 +166,7 @@ impl Objects {
             let revision = source["targetRevision"].as_str().unwrap_or_default();
             let url = source["repoURL"].as_str().unwrap_or_default();
             let follows = ["", "HEAD", "main", "master"].contains(&revision);
-            !source["chart"].is_null() || is_url_of(url, repo) && follows
+            !source["chart"].is_null() || repo.has_url(url) && follows
         };
         let is_of = |(_, object): &(Written, &Value)| argocd::sources(object).iter().all(is_ours);
         let all = self.of_kind(argocd::GROUP, argocd::KIND, argocd::NAMESPACE);
@@ -176,7 +176,7 @@ impl Objects {
             let sources = argocd::sources(&set["spec"]["template"]);
             let url = |source: &&Value| source["repoURL"].as_str().map(str::to_string);
             let mut urls = sources.iter().filter_map(url);
-            urls.any(|url| url.contains("{{") || is_url_of(&url, repo))
+            urls.any(|url| url.contains("{{") || repo.has_url(&url))
         });
         let broken = broken.map(|(written, set, _)| (written.clone(), set));
         all.chain(made).filter(is_of).chain(broken).collect()
@@ -192,8 +192,4 @@ fn is_read(group: &str, kind: &str) -> bool {
         (argocd::GROUP, sets::KIND),
     ]
     .contains(&(group, kind))
-}
-
-fn is_url_of(url: &str, repo: &RepoName) -> bool {
-    RepoName::of_url(url).is_some_and(|of| of.to_string().eq_ignore_ascii_case(&repo.to_string()))
 }

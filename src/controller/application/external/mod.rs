@@ -1,0 +1,283 @@
+//! A stage that Argo CD or Flux reconciles: windlass previews, promotes and gates, and reads the
+//! sync state from their objects. It applies nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::act::emit_status;
+use super::declare::{Declared, spec_of};
+use super::desired::Rendering;
+use crate::cluster::store::ApplicationStatus;
+use crate::controller::cache::locked;
+use crate::controller::dry_run::{self, AppScope};
+use crate::controller::{Reader, Requeue, Result, Writer};
+use crate::domain::catalog::{Reconciler, images_of};
+use crate::domain::external::{Applied, ExternalStatus, Waits, argocd, flux};
+use crate::domain::health::{Health, SyncState};
+use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::sync::{RECONCILER_FAILED, REQUEST_REFUSED};
+use crate::domain::{CommitSha, Live, RepoName, TargetKey};
+use crate::view;
+
+mod health;
+mod requests;
+
+pub use requests::Requested;
+use requests::Requests;
+
+/// Their objects are not watched but polled: at this interval while a change is awaited, and
+/// otherwise.
+const WHILE_AWAITED: Duration = Duration::from_secs(3);
+const OTHERWISE: Duration = Duration::from_secs(60);
+/// After a request: it is carried out in moments.
+const AFTER_A_REQUEST: Duration = Duration::from_millis(500);
+
+/// What was observed of such a stage.
+pub struct External {
+    pub declared: Declared,
+    pub followed: Followed,
+}
+
+pub struct Followed {
+    /// The status to report.
+    status: ApplicationStatus,
+    requests: Requests,
+}
+
+/// Their object as it was found.
+struct Found {
+    object: ResourceKey,
+    version: &'static str,
+    live: Live,
+    status: ExternalStatus,
+    /// Whether what they applied last includes the wanted revision.
+    has_revision: bool,
+}
+
+impl Found {
+    fn is_synced(&self) -> bool {
+        self.has_revision && self.status.synced
+    }
+
+    fn leaves_health_to_objects(&self) -> bool {
+        self.is_synced() && !self.status.assesses_objects
+    }
+}
+
+pub async fn observe(
+    ctx: &Arc<Reader>,
+    scope: &AppScope<'_>,
+    declared: &Declared,
+    rendering: &Rendering,
+) -> Result<Followed> {
+    let manifests = match &rendering.manifests {
+        Ok(manifests) => Ok(dry_run::normalize(scope, manifests).await?.manifests),
+        Err(why) => Err(why),
+    };
+    let mut status = without_theirs(ctx, declared);
+    match &manifests {
+        Ok(manifests) => {
+            let references: Vec<_> = manifests.iter().flat_map(Manifest::images).collect();
+            status.images = images_of(scope.target, &references);
+        }
+        Err(why) => status.message = Some((*why).clone()),
+    }
+    let Some((object, version)) = scope.target.stage.reconcile.object() else {
+        return Ok(Followed::from(status));
+    };
+    let name = view::reconciler_object(&object, scope.target.stage.reconcile.name());
+    let Some(live) = scope.cluster.live(&object, version).await? else {
+        let application = scope.key.title();
+        (status.sync, status.health) = (SyncState::Unknown, Health::Missing);
+        status.message = Some(view::waits(&name, &Waits::Missing { application }));
+        return Ok(Followed::from(status));
+    };
+    let mut found = Found {
+        status: read(scope, declared, &live),
+        object,
+        version,
+        live,
+        has_revision: false,
+    };
+    found.has_revision = has_revision(ctx, scope, declared, &found.status).await?;
+    let counting = match &manifests {
+        Ok(manifests) if found.leaves_health_to_objects() => manifests.as_slice(),
+        _ => &[],
+    };
+    let of_objects = health::of_objects(scope, counting, ctx.now()).await?;
+    if found.status.health.0 == Health::Healthy {
+        found.status.health = of_objects;
+    }
+    let requests = requests::observe(ctx, scope, declared, &found).await?;
+    let mut status = with_external(status, &name, &found, &requests);
+    status.behind = declared.change.behind;
+    if status.sync == SyncState::Synced {
+        status.synced_revision = Some(declared.change.revision.clone());
+        status.behind = 0;
+    }
+    if status.is_ready() {
+        super::status::remember(&mut status, &declared.change, ctx.now());
+    }
+    Ok(Followed { status, requests })
+}
+
+impl From<ApplicationStatus> for Followed {
+    /// Where nothing is requested.
+    fn from(status: ApplicationStatus) -> Self {
+        Self {
+            status,
+            requests: Requests::default(),
+        }
+    }
+}
+
+/// The status, before their object is read.
+fn without_theirs(ctx: &Reader, declared: &Declared) -> ApplicationStatus {
+    let (before, change) = (declared.status.clone(), &declared.change);
+    let mut superseded = before.superseded.clone();
+    super::status::supersede(&mut superseded, before.revision.as_ref(), &change.revision);
+    ApplicationStatus {
+        revision: Some(change.revision.clone()),
+        superseded,
+        inputs: Some(change.hash.clone()),
+        blocked: false,
+        message: None,
+        reason: None,
+        held: declared.held(ctx.now()),
+        ..before
+    }
+}
+
+/// Their object's status, in terms of this repository.
+fn read(scope: &AppScope<'_>, declared: &Declared, live: &Live) -> ExternalStatus {
+    match &scope.target.stage.reconcile {
+        Reconciler::ArgoCd(_) => {
+            let inputs = declared.change.inputs.as_ref();
+            let in_git = inputs.ok().and_then(|inputs| inputs.as_ref());
+            let in_git = in_git.and_then(|inputs| inputs.declaring_object());
+            argocd::status(live, &scope.key.repo, in_git)
+        }
+        _ => flux::status(live),
+    }
+}
+
+/// Whether what they applied last includes the wanted revision.
+async fn has_revision(
+    ctx: &Arc<Reader>,
+    scope: &AppScope<'_>,
+    declared: &Declared,
+    found: &ExternalStatus,
+) -> Result<bool> {
+    let is_in = match &found.applied {
+        Some(Applied::Commit(commit)) => {
+            includes(ctx, &scope.key.repo, commit, &declared.change.revision).await?
+        }
+        // There is only its object to be compared.
+        Some(Applied::Elsewhere) => scope.target.declared.is_some(),
+        None => false,
+    };
+    Ok(is_in && found.is_as_declared)
+}
+
+/// Whether a commit is known and has another one.
+async fn includes(
+    ctx: &Arc<Reader>,
+    repo: &RepoName,
+    commit: &CommitSha,
+    wanted: &CommitSha,
+) -> Result<bool> {
+    let (commit, wanted) = (commit.clone(), wanted.clone());
+    ctx.mirror(repo, move |mirror| {
+        Ok(mirror.knows(&commit)? && mirror.is_ancestor(&wanted, &commit)?)
+    })
+    .await
+}
+
+/// The status after their object was read.
+fn with_external(
+    status: ApplicationStatus,
+    name: &str,
+    found: &Found,
+    requests: &Requests,
+) -> ApplicationStatus {
+    let sync = match found.is_synced() {
+        true => SyncState::Synced,
+        false => SyncState::OutOfSync,
+    };
+    let ExternalStatus {
+        applied, failed, ..
+    } = &found.status;
+    let waits = || match applied {
+        Some(Applied::Commit(commit)) if !found.has_revision && found.status.is_as_declared => {
+            Waits::At(commit.clone())
+        }
+        _ if !found.status.is_as_declared => Waits::OldObject,
+        _ => Waits::NothingApplied,
+    };
+    let (health, why) = found.status.health.clone();
+    let refused = requests.refused.as_ref();
+    let message = status
+        .message
+        .or_else(|| failed.as_ref().map(|why| format!("{name}: {why}")))
+        .or_else(|| match sync {
+            SyncState::Synced => Some(why).filter(|why| !why.is_empty()),
+            _ => Some(view::waits(name, &waits())),
+        });
+    let refusal = refused.map(|(why, _)| view::refused_request(name, why));
+    let message: Vec<_> = message.into_iter().chain(refusal).collect();
+    let reason = match (failed, refused) {
+        (Some(_), _) => Some(RECONCILER_FAILED),
+        (None, Some((_, true))) => Some(REQUEST_REFUSED),
+        _ => None,
+    };
+    ApplicationStatus {
+        sync,
+        health,
+        blocked: reason.is_some(),
+        reason: reason.map(Into::into),
+        message: Some(message.join(". ")).filter(|text| !text.is_empty()),
+        sync_request: requests.handled.clone().or(status.sync_request),
+        ..status
+    }
+}
+
+pub async fn act(ctx: &Writer, key: &TargetKey, external: External) -> Result<Requeue> {
+    let External { declared, followed } = external;
+    let Followed { status, requests } = followed;
+    let is_settled = |status: &ApplicationStatus| {
+        status.sync == SyncState::Synced
+            && matches!(status.health, Health::Healthy | Health::Suspended)
+    };
+    let settled = is_settled(&status);
+    let spec = spec_of(key, &declared.base, &declared.target);
+    let object = ctx
+        .to_store()
+        .declare_application(key, spec, declared.known.clone())
+        .await?;
+    let object = ctx
+        .to_store()
+        .report_application(&object, status, ctx.now())
+        .await?;
+    let version = object.metadata.resource_version.clone();
+    let changed = locked(&ctx.cache.applications.last_reported)
+        .insert(key.clone(), version.clone())
+        != Some(version);
+    if changed {
+        emit_status(ctx, key, &object, Some(&declared.status));
+    }
+    let scope = declared.scope(ctx, key)?;
+    let requested = requests::send(ctx, &scope, requests).await?;
+    // The longer nothing changes, the less often it is polled.
+    let mut polls = locked(&ctx.cache.applications.polls);
+    let pause = polls.entry(key.clone()).or_insert(WHILE_AWAITED);
+    *pause = match () {
+        () if requested => AFTER_A_REQUEST,
+        () if settled => OTHERWISE,
+        () if changed => WHILE_AWAITED,
+        () => (*pause * 2).min(OTHERWISE),
+    };
+    Ok(Requeue::After(*pause))
+}
+
+#[cfg(test)]
+mod tests;
