@@ -44,9 +44,10 @@ impl<'a> Source<'a> {
         if let Some(known) = self.objects.get() {
             return Ok(known);
         }
-        let mut objects = catalog::Objects::default();
-        let manifests = self.files.all();
-        let manifests = manifests.iter().filter(|(path, mode, _)| {
+        let all = self.files.all();
+        let paths = all.iter().map(|(path, ..)| path.as_str());
+        let mut objects = catalog::Objects::of_files(paths);
+        let manifests = all.iter().filter(|(path, mode, _)| {
             *mode == EntryMode::File
                 && (catalog::is_manifest(path) || path.ends_with("/Kustomization"))
         });

@@ -1,13 +1,13 @@
 //! The objects of other reconcilers in the files of a tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::super::invalid;
 use super::super::tree::is_kustomization;
 use super::By;
-use crate::domain::build::{Written, argocd, flux, sets};
+use crate::domain::build::{Written, argocd, flux, path_inside, sets};
 use crate::domain::manifest::{ResourceKey, group_of};
 use crate::domain::{Invalid, RepoName, directories_of, yaml};
 
@@ -21,6 +21,10 @@ const SOURCES: &str = "source.toolkit.fluxcd.io";
 pub struct Objects {
     /// In the order of their files.
     all: Vec<(String, Value)>,
+    /// The directories with the templates of charts, whose texts are no objects yet.
+    templates: BTreeSet<String>,
+    /// The files that kustomizations patch other objects with.
+    patches: BTreeSet<String>,
     /// The namespaces that kustomizations set, by their directories.
     namespaces: BTreeMap<String, String>,
     /// The Applications that ApplicationSets make.
@@ -30,6 +34,18 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// Of a tree with these files, which are to be added.
+    pub fn of_files<'a>(files: impl IntoIterator<Item = &'a str>) -> Self {
+        let charts = files.into_iter().filter_map(|file| {
+            let chart = file.strip_suffix("Chart.yaml")?;
+            (chart.is_empty() || chart.ends_with('/')).then(|| format!("{chart}templates"))
+        });
+        Self {
+            templates: charts.collect(),
+            ..Self::default()
+        }
+    }
+
     /// Whether a file is to be added.
     pub fn may_have(file: &str, text: &str) -> bool {
         let groups = [flux::GROUP, SOURCES, argocd::GROUP];
@@ -38,21 +54,37 @@ impl Objects {
 
     /// Adds a file. One that is no YAML, such as a template, has no objects.
     pub fn add(&mut self, file: &str, text: &str) {
-        if self.all.len() > MOST_OBJECTS {
+        let is_template = directories_of(file).any(|above| self.templates.contains(above));
+        if self.all.len() > MOST_OBJECTS || is_template {
             return;
         }
         for object in yaml::documents(text).unwrap_or_default() {
-            let (directory, _) = file.rsplit_once('/').unwrap_or(("", file));
-            match (object["namespace"].as_str(), group_of(&object)) {
-                (Some(namespace), _) if is_kustomization(file) => {
-                    self.namespaces.insert(directory.into(), namespace.into());
-                }
-                (_, group) if is_read(group, object["kind"].as_str().unwrap_or_default()) => {
-                    self.all.push((file.into(), object));
-                }
-                _ => {}
+            let kind = object["kind"].as_str().unwrap_or_default();
+            if is_kustomization(file) {
+                self.add_kustomization(file, &object);
+            } else if is_read(group_of(&object), kind) && object["$patch"].is_null() {
+                self.all.push((file.into(), object));
             }
         }
+    }
+
+    fn add_kustomization(&mut self, file: &str, kustomization: &Value) {
+        let (directory, _) = file.rsplit_once('/').unwrap_or(("", file));
+        if let Some(namespace) = kustomization["namespace"].as_str() {
+            self.namespaces.insert(directory.into(), namespace.into());
+        }
+        let items = |field: &str| kustomization[field].as_array().into_iter().flatten();
+        let patches = items("patches").map(|patch| &patch["path"]);
+        let paths = patches.chain(items("patchesStrategicMerge"));
+        let paths = paths.filter_map(Value::as_str);
+        let inside = paths.filter_map(|path| path_inside(&format!("{directory}/{path}")));
+        self.patches.extend(inside);
+    }
+
+    /// The objects, with their files.
+    fn written(&self) -> impl Iterator<Item = &(String, Value)> {
+        let all = self.all.iter();
+        all.filter(|(file, _)| !self.patches.contains(file))
     }
 
     /// Whether a file has an object of this one's kind, namespace and name, or a set makes it.
@@ -65,7 +97,7 @@ impl Objects {
                 && known["metadata"]["name"] == metadata["name"]
                 && namespace == home
         };
-        let mut written = self.all.iter();
+        let mut written = self.written();
         let mut made = self.made.iter();
         written.any(|(file, known)| is(known, &self.namespace(file, known, home)))
             || made.any(|(by, known)| is(known, &by.namespace))
@@ -85,7 +117,7 @@ impl Objects {
         if let Some((_, object)) = made.find(|(known, _)| known == written) {
             return Some(object);
         }
-        let mut all = self.all.iter().filter(|(file, _)| *file == written.file);
+        let mut all = self.written().filter(|(file, _)| *file == written.file);
         all.find(|(_, object)| written.is(object))
             .map(|(_, object)| object)
     }
@@ -117,25 +149,22 @@ impl Objects {
         let is = move |(_, object): &&(String, Value)| {
             group_of(object) == group && object["kind"] == kind
         };
-        self.all
-            .iter()
-            .filter(is)
-            .filter_map(move |(file, object)| {
-                let metadata = &object["metadata"];
-                let key = ResourceKey {
-                    group: group.into(),
-                    kind: kind.into(),
-                    namespace: metadata["namespace"].as_str().map(Into::into),
-                    name: metadata["name"].as_str()?.into(),
-                };
-                let written = Written {
-                    file: file.clone(),
-                    key,
-                    namespace: self.namespace(file, object, default_namespace),
-                    made_by: None,
-                };
-                Some((written, object))
-            })
+        self.written().filter(is).filter_map(move |(file, object)| {
+            let metadata = &object["metadata"];
+            let key = ResourceKey {
+                group: group.into(),
+                kind: kind.into(),
+                namespace: metadata["namespace"].as_str().map(Into::into),
+                name: metadata["name"].as_str()?.into(),
+            };
+            let written = Written {
+                file: file.clone(),
+                key,
+                namespace: self.namespace(file, object, default_namespace),
+                made_by: None,
+            };
+            Some((written, object))
+        })
     }
 
     /// A Kustomization whose source is not in the tree counts as one of this repository.

@@ -18,7 +18,7 @@ fn repository(url: &str) -> String {
 /// `application/stage namespace: directory by NAMESPACE/NAME`.
 fn found(text: &str, files: &[(&str, String)]) -> Result<Vec<String>, String> {
     let catalog = Catalog::parse(text).map_err(|Invalid(why)| why)?;
-    let mut objects = Objects::default();
+    let mut objects = Objects::of_files(files.iter().map(|(file, _)| *file));
     for (file, text) in files {
         if Objects::may_have(file, text) {
             objects.add(file, text);
@@ -209,6 +209,36 @@ fn argo_cd_applications_of_this_repository_count() {
         [
             "one/live shop: apps/one by argocd/one",
             "two/live shop: argocd/apps.yaml by argocd/two"
+        ]
+    );
+}
+
+#[test]
+fn templates_of_charts_and_patches_declare_nothing() {
+    let set = |name: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: {name}}}\nspec: {{source: {{repoURL: 'https://github.com/acme/config', path: apps/{name}}}}}\n"
+        )
+    };
+    let gone = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: gone}\n$patch: delete\n";
+    let files = [
+        ("charts/root/Chart.yaml", "name: root".to_string()),
+        ("charts/root/templates/argocd/app.yaml", set("templated")),
+        ("base/one.yaml", set("one")),
+        ("base/templates/two.yaml", set("two")),
+        (
+            "overlays/a/kustomization.yaml",
+            "resources: [../../base]\npatches: [{path: patches/one.yaml}]\npatchesStrategicMerge: [more.yaml]\n".into(),
+        ),
+        ("overlays/a/patches/one.yaml", set("one")),
+        ("overlays/a/more.yaml", set("two")),
+        ("overlays/b/delete.yaml", gone.into()),
+    ];
+    assert_eq!(
+        found("version: 1\ndiscover: argocd\n", &files).unwrap(),
+        [
+            "one/live argocd: apps/one by argocd/one",
+            "two/live argocd: apps/two by argocd/two"
         ]
     );
 }

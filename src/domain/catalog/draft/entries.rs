@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::rule::name_of;
 use super::super::tree::Tree;
+use super::namespaces::{fits, namespace};
 use super::place::{DraftedStage, Placed, is_generic, placed, rank};
 use super::roots::Root;
 use super::{Catalog, Contents, text};
@@ -120,10 +121,15 @@ fn of_group<'a>(group: &[&'a Placed], has_stages: bool) -> (Option<Entry>, Vec<&
         namespace: form.clone().unwrap_or_else(|| NO_NAMESPACE.into()),
         knows_namespace: form.is_some(),
         chart: first.chart(true),
-        exclude: Vec::new(),
+        exclude: excluded(&fitting),
         paths: paths(&fitting),
     };
     (Some(entry), others)
+}
+
+fn excluded(group: &[&Placed]) -> Vec<String> {
+    let all = group.iter();
+    all.flat_map(|placed| placed.root.exclude.clone()).collect()
 }
 
 fn paths(group: &[&Placed]) -> BTreeSet<String> {
@@ -133,47 +139,6 @@ fn paths(group: &[&Placed]) -> BTreeSet<String> {
 
 fn constant_stage(placed: &Placed, has_stages: bool) -> Option<String> {
     (has_stages && placed.stage.is_none()).then(|| NO_STAGE.to_string())
-}
-
-/// The namespace that fits most of a group, in terms of its placeholders. None: no file names one.
-fn namespace(group: &[&Placed]) -> Option<String> {
-    let mut forms: Vec<_> = group.iter().flat_map(|placed| forms(placed)).collect();
-    let placeholders = |form: &Option<String>| form.as_ref().map(|form| form.matches('{').count());
-    forms.sort_by_key(placeholders);
-    let count = |form: &Option<String>| group.iter().filter(|placed| fits(placed, form)).count();
-    // The one with the most placeholders of those that fit as many.
-    forms.into_iter().max_by_key(count).flatten()
-}
-
-/// The namespace of a place, with and without placeholders for its application and its stage.
-fn forms(placed: &Placed) -> Vec<Option<String>> {
-    let Some(namespace) = &placed.root.namespace else {
-        return vec![None];
-    };
-    let application = placed.application().and_then(|name| name_of(name).ok());
-    let parts = [
-        ("{application}", application),
-        ("{stage}", placed.stage.clone()),
-    ];
-    let mut forms = vec![namespace.clone()];
-    for (placeholder, value) in parts {
-        let Some(value) = value else { continue };
-        let filled = |form: &String| form.replacen(value.as_str(), placeholder, 1);
-        forms.extend(forms.iter().map(filled).collect::<Vec<_>>());
-    }
-    forms.into_iter().map(Some).collect()
-}
-
-/// Whether a form gives the namespace of a place.
-fn fits(placed: &Placed, form: &Option<String>) -> bool {
-    let application = placed.application().and_then(|name| name_of(name).ok());
-    let application = application.map(|name| name.to_string());
-    let stage = placed.stage.as_ref().map(Name::to_string);
-    let filled = form.as_ref().map(|form| {
-        form.replace("{application}", &application.unwrap_or_default())
-            .replace("{stage}", &stage.unwrap_or_default())
-    });
-    placed.root.namespace == filled
 }
 
 /// The entry of one place, without placeholders but for its stage.
@@ -205,7 +170,7 @@ fn single(placed: &Placed, has_stages: bool, repo: &RepoName) -> Entry {
                 .map(|values| values.chart.clone())
                 .unwrap_or_default()
         }),
-        exclude: Vec::new(),
+        exclude: placed.root.exclude.clone(),
         paths: BTreeSet::from([placed.root.path.clone()]),
     }
 }
@@ -266,6 +231,10 @@ fn united(masked: &str, at: usize, bucket: Vec<Entry>) -> Vec<Entry> {
             .iter()
             .flat_map(|entry| entry.paths.clone())
             .collect(),
+        exclude: bucket
+            .iter()
+            .flat_map(|entry| entry.exclude.clone())
+            .collect(),
         ..first.clone()
     }]
 }
@@ -282,10 +251,8 @@ fn excluding(
         return false;
     };
     let more = found.difference(&entry.paths);
-    entry.exclude = more
-        .filter(|path| !known.contains(*path))
-        .cloned()
-        .collect();
+    let more = more.filter(|path| !known.contains(*path)).cloned();
+    entry.exclude.extend(more);
     entry.exclude.len() <= MOST_EXCLUDED && entry.paths.is_subset(&found)
 }
 

@@ -16,17 +16,67 @@ pub(super) struct Under {
     pub(super) stages: Vec<String>,
 }
 
-/// The file's text; None: there are no such objects.
-pub(super) fn discovered(objects: &Objects, repo: &RepoName) -> Result<Option<String>, Invalid> {
-    let mut found = Vec::new();
+/// One entry of `discover`.
+pub(super) struct Entry {
+    pub(super) by: By,
+    pub(super) under: Option<Under>,
+    /// Files that do not count.
+    pub(super) exclude: Vec<String>,
+}
+
+/// A draft that would leave out more files than that is none.
+const MOST_EXCLUDED: usize = 30;
+
+/// The file's text, and what it leaves out. None: there are no such objects, or too many of them
+/// have one name.
+pub(super) fn discovered(
+    objects: &Objects,
+    repo: &RepoName,
+) -> Result<Option<(String, Vec<String>)>, Invalid> {
+    let (mut entries, mut left_out) = (Vec::new(), Vec::new());
     for by in [By::ArgoCd, By::Flux] {
         let all = objects.of(by, repo)?;
         let all: Vec<Written> = all.into_iter().map(|(written, _)| written).collect();
-        if !all.is_empty() {
-            found.push((by, under(&all)));
+        if all.is_empty() {
+            continue;
+        }
+        let under = under(&all);
+        let at = under
+            .as_ref()
+            .map(|under| under.pattern.matches('/').count());
+        let twins = twins(&all, at);
+        if twins.len() > MOST_EXCLUDED {
+            return Ok(None);
+        }
+        left_out.extend(twins.iter().map(|(file, (name, other))| {
+            format!("{file}: it declares {name}, and so does {other}")
+        }));
+        entries.push(Entry {
+            by,
+            under,
+            exclude: twins.into_keys().collect(),
+        });
+    }
+    Ok((!entries.is_empty()).then(|| (text::of_discover(&entries), left_out)))
+}
+
+/// The files that declare what an earlier file declares, each with its name and that file.
+fn twins(all: &[Written], at: Option<usize>) -> BTreeMap<String, (String, String)> {
+    let (mut first, mut twins) = (BTreeMap::new(), BTreeMap::new());
+    for written in all {
+        let directory = at.and_then(|at| written.file.split('/').nth(at));
+        let key = (directory, &written.namespace, &written.key.name);
+        match first.get(&key) {
+            None => drop(first.insert(key, &written.file)),
+            // Two in one file are not told apart by files.
+            Some(file) if **file == written.file => {}
+            Some(file) => {
+                let twin = (written.key.name.clone(), file.to_string());
+                twins.insert(written.file.clone(), twin);
+            }
         }
     }
-    Ok((!found.is_empty()).then(|| text::of_discover(&found)))
+    twins
 }
 
 /// Which directory of the files names the stage: where all are words for stages, or where objects

@@ -7,7 +7,7 @@
 //! - [`Contents`]: what is read of the repository
 //! - `roots`: the directories that are applications by themselves
 //! - `place`: which part of a path is the stage, and which the application
-//! - `entries`: the entries of `applications`; `found`: those of `discover`
+//! - `entries`: the entries of `applications`, `namespaces`: for which namespace; `found`: those of `discover`
 //! - `text`: the file
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,7 @@ use crate::domain::{Invalid, RepoName, yaml};
 
 mod entries;
 mod found;
+mod namespaces;
 mod place;
 mod roots;
 mod text;
@@ -35,6 +36,8 @@ pub struct Contents {
     kustomizations: BTreeMap<String, Value>,
     /// The files with objects of Kubernetes, and the namespaces that those name.
     manifests: BTreeMap<String, BTreeSet<String>>,
+    /// The YAML files that hold something else.
+    others: BTreeSet<String>,
 }
 
 /// A drafted `windlass.yaml`.
@@ -76,6 +79,9 @@ impl Contents {
             |value: &&Value| value["apiVersion"].is_string() && value["kind"].is_string();
         let objects: Vec<_> = documents.iter().filter(is_object).collect();
         if objects.is_empty() {
+            if documents.iter().any(|document| !document.is_null()) {
+                self.others.insert(file.into());
+            }
             return;
         }
         let named = objects
@@ -92,14 +98,14 @@ impl Contents {
 
 /// The draft for a repository. An error: nothing in it can be deployed.
 pub fn draft(contents: &Contents, objects: &Objects, repo: &RepoName) -> Result<Draft, Invalid> {
-    if let Some(text) = found::discovered(objects, repo)? {
+    if let Some((text, left_out)) = found::discovered(objects, repo)? {
         let applications = Catalog::parse(&text)?
             .expand_with(&contents.tree(), objects, repo)?
             .len();
         return Ok(Draft {
             text,
             applications,
-            left_out: Vec::new(),
+            left_out,
         });
     }
     let (roots, mut left_out) = roots::roots(contents);

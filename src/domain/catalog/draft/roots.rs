@@ -17,6 +17,8 @@ pub(super) struct Root {
     pub(super) values: Option<Values>,
     /// The namespace that its objects name, if it is one.
     pub(super) namespace: Option<String>,
+    /// Its files that are no manifests.
+    pub(super) exclude: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,7 @@ pub(super) fn roots(contents: &Contents) -> (Vec<Root>, Vec<String>) {
             path: directory.clone(),
             values: None,
             namespace: namespace_of(contents, directory, 8),
+            exclude: Vec::new(),
         });
     }
     for chart in charts
@@ -71,11 +74,22 @@ pub(super) fn roots(contents: &Contents) -> (Vec<Root>, Vec<String>) {
             continue;
         }
         let all = contents.manifests.iter();
-        let own = all.filter(|(file, _)| is_below(file, directory));
+        let own: Vec<_> = all.filter(|(file, _)| is_below(file, directory)).collect();
+        let others = contents.others.iter();
+        let others: Vec<_> = others.filter(|file| is_below(file, directory)).collect();
+        if others.len() > own.len() {
+            left_out.push(format!(
+                "{}: most of its YAML files are no manifests, such as {}",
+                shown(directory),
+                others[0]
+            ));
+            continue;
+        }
         found.push(Root {
             path: directory.to_string(),
             values: None,
-            namespace: only(own.flat_map(|(_, namespaces)| namespaces)),
+            namespace: only(own.into_iter().flat_map(|(_, namespaces)| namespaces)),
+            exclude: others.into_iter().cloned().collect(),
         });
     }
     left_out.extend(unusable(&mut found));
@@ -126,6 +140,7 @@ fn of_chart(contents: &Contents, chart: &str) -> Vec<Root> {
                 stage,
             }),
             namespace: None,
+            exclude: Vec::new(),
         })
     };
     let own = contents.files.iter().filter(|file| is_below(file, chart));
@@ -137,6 +152,7 @@ fn of_chart(contents: &Contents, chart: &str) -> Vec<Root> {
             path: chart.into(),
             values: None,
             namespace: None,
+            exclude: Vec::new(),
         }],
     }
 }

@@ -7,7 +7,7 @@ const OBJECT: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
 
 fn drafted(files: &[(&str, &str)]) -> Draft {
     let mut contents = Contents::new(files.iter().map(|(file, _)| file.to_string()));
-    let mut objects = Objects::default();
+    let mut objects = Objects::of_files(files.iter().map(|(file, _)| *file));
     for (file, text) in files {
         if contents.wanted().contains(&file.to_string()) {
             contents.add(file, text);
@@ -244,7 +244,8 @@ fn objects_of_flux_and_argo_cd_come_first() {
             "  production:",
             "    cluster: production",
             "discover:",
-            "  - { by: flux, under: \"clusters/{stage}\" }",
+            "  - by: flux",
+            "    under: \"clusters/{stage}\"",
         ],
         2,
     );
@@ -260,8 +261,61 @@ fn objects_of_flux_and_argo_cd_come_first() {
             "  us:",
             "    cluster: us",
             "discover:",
-            "  - { by: flux, under: \"clusters/{stage}\" }",
+            "  - by: flux",
+            "    under: \"clusters/{stage}\"",
         ],
         2,
+    );
+}
+
+#[test]
+fn what_is_declared_twice_is_left_out_once() {
+    let application = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: shop, namespace: argocd}\nspec: {source: {repoURL: https://github.com/acme/config, path: apps/shop}}\n";
+    let files = [
+        ("argocd/eu/other/shop.yaml", application),
+        ("argocd/eu/shop.yaml", application),
+        ("argocd/us/shop.yaml", application),
+        ("apps/shop/a.yaml", OBJECT),
+    ];
+    check(
+        &files,
+        &[
+            "discover:",
+            "  - by: argocd",
+            "    exclude:",
+            "      - argocd/eu/shop.yaml",
+            "      - argocd/us/shop.yaml",
+        ],
+        1,
+    );
+    assert_eq!(
+        drafted(&files).left_out,
+        [
+            "argocd/eu/shop.yaml: it declares shop, and so does argocd/eu/other/shop.yaml",
+            "argocd/us/shop.yaml: it declares shop, and so does argocd/eu/other/shop.yaml"
+        ]
+    );
+}
+
+#[test]
+fn files_that_are_no_manifests_are_left_out() {
+    check(
+        &[
+            ("apps/shop/a.yaml", OBJECT),
+            ("apps/shop/b.yaml", OBJECT),
+            ("apps/shop/playbook.yml", "- hosts: all"),
+            ("apps/shop/empty.yaml", "# nothing"),
+            ("ansible/a.yaml", OBJECT),
+            ("ansible/boot.yml", "- hosts: all"),
+            ("ansible/group.yml", "a: 1"),
+        ],
+        &[
+            "applications:",
+            "  - path: apps/shop",
+            "    name: shop",
+            "    namespace: default",
+            "    exclude: [apps/shop/playbook.yml]",
+        ],
+        1,
     );
 }

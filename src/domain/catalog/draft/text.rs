@@ -2,7 +2,7 @@
 
 use super::super::discover::By;
 use super::entries::Entry;
-use super::found::Under;
+use super::found;
 use super::place::{DraftedStage, rank};
 use crate::domain::RepoName;
 
@@ -45,15 +45,12 @@ pub(super) fn plain(stages: &[DraftedStage], entries: &[Entry]) -> String {
 }
 
 /// The file for what Argo CD and Flux deploy.
-pub(super) fn of_discover(found: &[(By, Option<Under>)]) -> String {
-    let mut stages: Vec<String> = Vec::new();
-    for (_, under) in found {
-        let more = under.iter().flat_map(|under| under.stages.clone());
-        stages.extend(more.collect::<Vec<_>>());
-    }
+pub(super) fn of_discover(found: &[found::Entry]) -> String {
+    let all = found.iter().filter_map(|entry| entry.under.as_ref());
+    let mut stages: Vec<String> = all.flat_map(|under| under.stages.clone()).collect();
     stages.sort_by_key(|stage| (rank(stage), stage.clone()));
     stages.dedup();
-    let of_none = found.iter().any(|(_, under)| under.is_none());
+    let of_none = found.iter().any(|entry| entry.under.is_none());
     if of_none && !stages.is_empty() {
         stages.insert(0, "shared".into());
     }
@@ -65,17 +62,27 @@ pub(super) fn of_discover(found: &[(By, Option<Under>)]) -> String {
     let ordered: Vec<_> = stages.into_iter().map(drafted).collect();
     let mut text = HEAD.to_string() + &of_stages(&ordered, true);
     text.push_str("\n# Every object in this repository whose source is this repository is an application. Argo CD or\n# Flux goes on to apply it; windlass previews, gates and promotes.\n");
-    if let [(by, None)] = found {
-        return text + &format!("discover: {}\n", word(*by));
+    if let [entry] = found
+        && entry.under.is_none()
+        && entry.exclude.is_empty()
+    {
+        return text + &format!("discover: {}\n", word(entry.by));
     }
     text.push_str("discover:\n");
-    for (by, under) in found {
-        let stage = match under {
-            Some(under) => format!(", under: {}", scalar(&under.pattern)),
-            None if ordered.is_empty() => String::new(),
-            None => ", stage: shared".into(),
-        };
-        text.push_str(&format!("  - {{ by: {}{stage} }}\n", word(*by)));
+    for entry in found {
+        text.push_str(&format!("  - by: {}\n", word(entry.by)));
+        match &entry.under {
+            Some(under) => text.push_str(&format!("    under: {}\n", scalar(&under.pattern))),
+            None if ordered.is_empty() => {}
+            None => text.push_str("    stage: shared\n"),
+        }
+        if !entry.exclude.is_empty() {
+            text.push_str(
+                "    exclude:                   # they declare what other files declare\n",
+            );
+            let lines = entry.exclude.iter();
+            text.extend(lines.map(|file| format!("      - {}\n", scalar(file))));
+        }
     }
     text
 }
