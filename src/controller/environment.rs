@@ -170,15 +170,18 @@ impl Environment {
             Reconciler::Windlass => fence,
             _ => fence.only_previewing(),
         };
+        let hub = self.hub(key, target)?;
         let cluster = self.cluster(&target.destination.cluster)?;
-        let syncing = cluster.writing_as(fence.service_account());
-        let cluster = match &self.previews_as {
+        let syncing = |cluster: &Cluster| cluster.writing_as(fence.service_account());
+        let reading = |cluster: &Cluster| match &self.previews_as {
             Some(account) => cluster.acting_as(Some(account)),
             None => cluster.writing_as(fence.service_account()),
         };
         Ok(AppScope {
-            cluster,
-            syncing,
+            cluster: reading(cluster),
+            syncing: syncing(cluster),
+            hub: reading(hub),
+            hub_syncing: syncing(hub),
             key,
             target,
             owner,
@@ -191,6 +194,23 @@ impl Environment {
             transforms: Default::default(),
             applying: Default::default(),
         })
+    }
+
+    /// The cluster of the object of Argo CD or Flux that applies an application. If it is another
+    /// one than that of the application, a project has to grant it too.
+    fn hub(&self, key: &TargetKey, target: &Target) -> Result<&Cluster> {
+        let Some(hub) = target.stage.reconcile.hub() else {
+            return self.cluster(&target.destination.cluster);
+        };
+        let is_granted = |projects: &Projects| projects.grant(&key.repo, hub);
+        if !self.projects.as_ref().is_none_or(is_granted) {
+            let (by, title) = (target.stage.reconcile.name(), key.title());
+            return Err(Error::Invalid(Invalid(format!(
+                "{FILE}: the object of {by} for {title} is in the cluster `{hub}`, which no project of the server's settings grants {}",
+                key.repo
+            ))));
+        }
+        self.cluster(hub)
     }
 
     /// The same, with the rights of the preview account.

@@ -15,7 +15,7 @@ use crate::cluster::store::Application;
 use crate::cluster::{Cluster, connect};
 use crate::config::{self, fleet, program};
 use crate::controller::{APPLICATIONS_AT_ONCE, Configured, Environment};
-use crate::domain::catalog::{Reconciler, Stage};
+use crate::domain::catalog::{Catalog, Reconciler};
 use crate::domain::fence::Projects;
 use crate::domain::mask::Mask;
 use crate::domain::sops::{Keys, ProjectKeys};
@@ -238,11 +238,11 @@ fn contexts(
     Ok(contexts)
 }
 
-/// The clusters that stages name.
+/// The clusters that the configuration names.
 fn clusters(catalog: &Result<Configured, Invalid>) -> BTreeSet<&str> {
     let configured = catalog.as_ref().ok();
-    let stages = configured.into_iter().flat_map(|all| &all.catalog.stages);
-    stages.flat_map(Stage::cluster_names).collect()
+    let catalog = configured.into_iter().map(|configured| &configured.catalog);
+    catalog.flat_map(Catalog::cluster_names).collect()
 }
 
 /// A note if several clusters are compared with one context.

@@ -68,7 +68,14 @@ impl<'a> Source<'a> {
         let all = self.files.all().into_iter();
         let all = all.filter(|(_, mode, _)| *mode == EntryMode::File);
         let all: Vec<String> = all.map(|(path, ..)| path).collect();
-        let mut tree = sets::Tree::default();
+        // As this tree says: it is read as the sets are.
+        let configuration = self.text(catalog::FILE)?;
+        let catalog = configuration.and_then(|text| catalog::Catalog::parse(&text).ok());
+        let clusters = catalog.map(|catalog| catalog.clusters_of_argo_cd());
+        let mut tree = sets::Tree {
+            clusters: clusters.unwrap_or_default(),
+            ..sets::Tree::default()
+        };
         for path in &all {
             let above = directories_of(path).map(str::to_string);
             tree.directories.extend(above);

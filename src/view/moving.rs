@@ -109,6 +109,9 @@ fn stays(why: &Stays) -> String {
             )
         }
         Stays::Include => "only some files of its directory count (`include`): move the others out, or list its files in a kustomization.yaml".into(),
+        Stays::OtherCluster(cluster) => format!(
+            "it deploys to `{cluster}`, and an entry is for the cluster of its stage: write a stage for that cluster, and the entry by hand"
+        ),
         Stays::Parent(child) => format!("it applies the object that declares {child}: it is not needed once all of its applications have moved"),
     }
 }
@@ -191,6 +194,7 @@ mod tests {
             title: format!("{name}/live"),
             stage: "live".into(),
             by: Reconciler::ArgoCd(Named {
+                cluster: None,
                 namespace: "argocd".into(),
                 name: name.into(),
             }),
@@ -206,6 +210,7 @@ mod tests {
     fn what_lets_go_depends_on_who_makes_the_object() {
         let mut flux = row("db", None, None);
         flux.by = Reconciler::Flux(Named {
+            cluster: None,
             namespace: "flux-system".into(),
             name: "db".into(),
         });

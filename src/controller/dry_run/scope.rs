@@ -28,6 +28,10 @@ pub struct AppScope<'a> {
     pub cluster: Cluster,
     /// A client with the rights of a sync, to check those rights.
     pub syncing: Cluster,
+    /// The cluster of the object of Argo CD or Flux that applies the stage: often the same.
+    pub hub: Cluster,
+    /// The same with the rights of syncs, to make requests to it.
+    pub hub_syncing: Cluster,
     pub key: &'a TargetKey,
     pub target: &'a Target,
     /// The value of our label on its objects.
@@ -132,7 +136,7 @@ impl AppScope<'_> {
                 name: source["name"].as_str().unwrap_or_default().into(),
             };
             // What is shown must be the application's to see.
-            if self.fence.covers(&key).is_err() {
+            if self.hub.name != self.cluster.name || self.fence.covers(&key).is_err() {
                 return Ok(None);
             }
             let Some(config) = self.if_readable(&key, "v1").await? else {
@@ -184,7 +188,7 @@ impl AppScope<'_> {
     }
 
     async fn if_readable(&self, key: &ResourceKey, version: &str) -> ClusterResult<Option<Live>> {
-        match self.cluster.live(key, version).await {
+        match self.hub.live(key, version).await {
             Err(cluster::Error::Forbidden { .. }) => Ok(None),
             other => other,
         }

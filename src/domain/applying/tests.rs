@@ -5,6 +5,7 @@ use crate::domain::catalog::Named;
 
 fn named() -> Named {
     Named {
+        cluster: None,
         namespace: "tools".into(),
         name: "shop".into(),
     }

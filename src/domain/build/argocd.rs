@@ -19,7 +19,8 @@ pub const KIND: &str = "Application";
 /// With it, or with a suffix of it, Argo CD deletes the objects of an Application before it.
 pub(super) const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
 /// The cluster that Argo CD runs in.
-const IN_CLUSTER: &str = "https://kubernetes.default.svc";
+pub(super) const IN_CLUSTER: &str = "https://kubernetes.default.svc";
+pub const LOCAL: &str = "in-cluster";
 /// Argo CD's own namespace, for objects whose namespace no file says.
 pub const NAMESPACE: &str = "argocd";
 
@@ -30,6 +31,14 @@ pub fn sources(object: &Value) -> Vec<&Value> {
         Some(sources) if !sources.is_empty() => sources.iter().collect(),
         _ => vec![&spec["source"]],
     }
+}
+
+/// The cluster that it deploys to, by its name or else its address. None: the one that Argo CD is
+/// in.
+pub(super) fn remote(object: &Value) -> Option<String> {
+    let destination = &object["spec"]["destination"];
+    let of = |field: &str, own: &str| text(&destination[field]).filter(|is| is != own);
+    of("name", LOCAL).or_else(|| of("server", IN_CLUSTER))
 }
 
 /// Whether a source only lends its files to others, as `$NAME/…`.
@@ -60,13 +69,6 @@ pub fn build(object: &Value) -> Result<Build, Invalid> {
         Place::Chart { .. } => "",
     };
     let destination = &object["spec"]["destination"];
-    let server = destination["server"].as_str().unwrap_or(IN_CLUSTER);
-    let cluster = destination["name"].as_str().unwrap_or("in-cluster");
-    if server != IN_CLUSTER || cluster != "in-cluster" {
-        return Err(told(
-            "it deploys to another cluster than its own, and is not compared with that".into(),
-        ));
-    }
     if items(&source["kustomize"]["patches"])
         .iter()
         .any(|patch| patch["path"].is_string())

@@ -20,11 +20,6 @@ pub fn build(object: &Value, namespace: &str) -> Result<Build, Invalid> {
     let name = metadata["name"].as_str().unwrap_or_default();
     let directory = path_inside(spec["path"].as_str().unwrap_or_default())
         .ok_or_else(|| Invalid(format!("{KIND} {name}: `path` leads out of the repository")))?;
-    if spec["kubeConfig"].is_object() {
-        return Err(Invalid(format!(
-            "{KIND} {name}: it is for another cluster (`kubeConfig`), and is not compared with that"
-        )));
-    }
     let text = |field: &str| {
         let text = spec[field].as_str().filter(|text| !text.is_empty());
         text.map(str::to_string)
@@ -63,6 +58,14 @@ pub fn build(object: &Value, namespace: &str) -> Result<Build, Invalid> {
         labels,
         annotations: texts("annotations").collect(),
     })
+}
+
+/// The cluster that it deploys to, by the Secret or ConfigMap with its kubeconfig. None: the one
+/// that Flux is in.
+pub(super) fn remote(object: &Value) -> Option<String> {
+    let from = object["spec"]["kubeConfig"].as_object()?;
+    let mut names = from.values().filter_map(|of| of["name"].as_str());
+    Some(names.next().unwrap_or_default().to_string())
 }
 
 /// Flux's own namespace, for objects whose namespace no file says.

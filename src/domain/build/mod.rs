@@ -32,10 +32,14 @@ pub struct Written {
     pub file: String,
     /// Its key there.
     pub key: ResourceKey,
-    /// Its namespace in the cluster: a kustomization may set another one than the file.
+    /// Its name and its namespace in the cluster: kustomizations may set others than the file.
+    pub name: String,
     pub namespace: String,
     /// The name of the `ApplicationSet` in the file that makes it. None: the file has it itself.
     pub made_by: Option<String>,
+    /// The cluster that it deploys to, as the object names it, if windlass knows that cluster. None:
+    /// the one that the object is in.
+    pub remote: Option<String>,
 }
 
 /// How a reconciler renders an application.
@@ -96,6 +100,11 @@ impl Written {
         Ok(documents.into_iter().find(|object| self.is(object)))
     }
 
+    /// Whether both are one object, whatever is known of its cluster.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.file == other.file && self.key == other.key && self.made_by == other.made_by
+    }
+
     /// Whether an object is the one that is written there.
     pub fn is(&self, object: &Value) -> bool {
         let metadata = &object["metadata"];
@@ -111,11 +120,33 @@ impl Written {
             let why = format!("{}: an {} is no application itself", self.file, sets::KIND);
             return Err(Invalid(why));
         }
+        let of_file = |why: String| Invalid(format!("{}: {why}", self.file));
+        let remote = self.remote_of(object);
+        if remote != self.remote {
+            let (kind, name) = (&self.key.kind, &self.key.name);
+            return Err(of_file(match remote {
+                Some(remote) => format!(
+                    "{kind} {name}: it deploys to another cluster than its own, `{remote}`: name that in `clusters` of this entry of `discover`"
+                ),
+                None => format!("{kind} {name}: it deploys to the cluster that it is in"),
+            }));
+        }
+        let mut object = object.clone();
+        object["metadata"]["name"] = self.name.as_str().into();
         let build = match self.key.group.as_str() {
-            argocd::GROUP => argocd::build(object),
-            _ => flux::build(object, &self.namespace),
+            argocd::GROUP => argocd::build(&object),
+            _ => flux::build(&object, &self.namespace),
         };
-        build.map_err(|Invalid(why)| Invalid(format!("{}: {why}", self.file)))
+        build.map_err(|Invalid(why)| of_file(why))
+    }
+
+    /// The cluster that the object deploys to, by its name or address there. None: the one that it
+    /// is in.
+    pub fn remote_of(&self, object: &Value) -> Option<String> {
+        match self.key.group.as_str() {
+            argocd::GROUP => argocd::remote(object),
+            _ => flux::remote(object),
+        }
     }
 }
 

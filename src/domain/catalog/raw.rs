@@ -86,6 +86,10 @@ pub(super) struct RawReconcile {
     /// Its name: `{application}-{stage}` by default.
     #[serde(default)]
     pub(super) name: Option<String>,
+    /// The cluster that it is in, where Argo CD or Flux applies to another cluster than its own: a
+    /// name that the server's settings know.
+    #[serde(default)]
+    pub(super) cluster: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema, Clone, Copy)]

@@ -18,6 +18,8 @@ pub enum Reconciler {
 /// The object of another reconciler. Its name may contain `{application}` and `{stage}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
+    /// The cluster that it is in. None: the one that it applies to.
+    pub cluster: Option<String>,
     pub namespace: String,
     pub name: String,
 }
@@ -40,6 +42,14 @@ impl Reconciler {
             },
             version,
         ))
+    }
+
+    /// The cluster of that object, if it is another one than that of the application.
+    pub fn hub(&self) -> Option<&str> {
+        match self {
+            Self::Windlass => None,
+            Self::ArgoCd(named) | Self::Flux(named) => named.cluster.as_deref(),
+        }
     }
 
     pub fn name(&self) -> &'static str {
@@ -67,6 +77,7 @@ impl Reconciler {
 
     pub(super) fn filled(&self, fill: impl Fn(&str) -> String) -> Self {
         let named = |named: &Named| Named {
+            cluster: named.cluster.clone(),
             namespace: fill(&named.namespace),
             name: fill(&named.name),
         };

@@ -139,6 +139,7 @@ impl RawStage {
 impl RawReconcile {
     fn validate(self) -> Reconciler {
         let named = |namespace: &str| Named {
+            cluster: self.cluster.clone(),
             namespace: self
                 .namespace
                 .as_deref()

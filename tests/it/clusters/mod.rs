@@ -1,7 +1,8 @@
-//! Several clusters: one that cannot be used holds up no other, and comes without a restart; and
-//! stages that have several.
+//! Several clusters: one that cannot be used holds up no other, and comes without a restart; stages
+//! that have several; and what Argo CD deploys from one to another.
 
 mod directories;
+mod hub;
 
 use std::path::Path;
 

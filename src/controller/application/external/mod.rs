@@ -86,7 +86,7 @@ pub async fn observe(
         return Ok(Followed::from(status));
     };
     let name = view::reconciler_object(&object, scope.target.stage.reconcile.name());
-    let Some(live) = scope.cluster.live(&object, version).await? else {
+    let Some(live) = scope.hub.live(&object, version).await? else {
         let application = scope.key.title();
         (status.sync, status.health) = (SyncState::Unknown, Health::Missing);
         status.message = Some(view::waits(&name, &Waits::Missing { application }));

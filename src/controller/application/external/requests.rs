@@ -166,7 +166,7 @@ async fn of_flux(
     let Some((object, version)) = flux::source(&found.live) else {
         return Ok(Err(Refusal::OtherSource));
     };
-    let source = match scope.cluster.live(&object, version).await {
+    let source = match scope.hub.live(&object, version).await {
         Ok(Some(source)) => source,
         Ok(None) => return Ok(Err(Refusal::OtherSource)),
         Err(cluster::Error::Forbidden { message, .. }) => {
@@ -210,7 +210,7 @@ pub async fn send(ctx: &Writer, scope: &AppScope<'_>, requests: Requests) -> Res
             version,
             patch,
         } => {
-            let writer = ctx.to_cluster(&scope.syncing);
+            let writer = ctx.to_cluster(&scope.hub_syncing);
             let refused = match writer.merge(&object, version, &patch).await {
                 Ok(()) => None,
                 Err(cluster::Error::Forbidden { message, .. }) => Some(Refusal::Forbidden(message)),

@@ -4,6 +4,7 @@ use crate::domain::external::Refusal;
 fn found(synced: bool, has_revision: bool) -> Found {
     Found {
         object: Reconciler::ArgoCd(crate::domain::catalog::Named {
+            cluster: None,
             namespace: "argocd".into(),
             name: "shop".into(),
         })

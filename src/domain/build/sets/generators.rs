@@ -1,11 +1,13 @@
-//! Generators: list, git (directories and files), clusters (the one that Argo CD is in), matrix and
-//! merge.
+//! Generators: list, git (directories and files), clusters (those that `windlass.yaml` names), matrix
+//! and merge.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::super::join;
+use super::super::{argocd, join};
 use super::template::Engine;
-use super::{MOST, Parameters, TOO_MANY, Tree, items};
+use super::{Cluster, MOST, Parameters, TOO_MANY, Tree, items};
 use crate::domain::{RepoName, yaml};
 
 /// Bounds on the search for paths: the patterns of a generator, and the steps of one match.
@@ -75,32 +77,72 @@ fn listed(list: &Value) -> Result<Vec<Parameters>, String> {
     Ok(elements.into_iter().map(fields).collect())
 }
 
-/// The cluster that Argo CD is in; which others there are is not in Git.
+/// The clusters of Argo CD that are known. Its own has labels only where it is named among them.
 fn of_clusters(clusters: &Value, context: &Context<'_>) -> Result<Vec<Parameters>, String> {
+    let selector = &clusters["selector"];
     let selects = |field: &str| {
-        let selected = &clusters["selector"][field];
+        let selected = &selector[field];
         selected.as_object().is_some_and(|map| !map.is_empty()) || !items(selected).is_empty()
     };
-    if selects("matchLabels") || selects("matchExpressions") {
+    let by_labels = selects("matchLabels") || selects("matchExpressions");
+    let known = &context.tree.clusters;
+    if by_labels && known.is_empty() {
         return Err(
-            "the generator `clusters` selects by labels, and the labels of clusters are not in Git"
+            "the generator `clusters` selects by labels: name Argo CD's clusters with their labels in `clusters` of `discover`"
                 .into(),
         );
     }
+    let own = Cluster {
+        name: argocd::LOCAL.into(),
+        server: Some(argocd::IN_CLUSTER.into()),
+        labels: BTreeMap::new(),
+    };
+    let is_named = known.iter().any(|cluster| cluster.name == own.name);
+    let unnamed = (!is_named && !by_labels).then_some(&own);
+    let all = unnamed.into_iter().chain(known);
+    let selected = all.filter(|cluster| is_selected(selector, &labels_of(cluster)));
+    selected
+        .map(|cluster| of_cluster(cluster, clusters, context))
+        .collect()
+}
+
+fn labels_of(cluster: &Cluster) -> Parameters {
+    let labels = cluster.labels.iter();
+    labels
+        .map(|(name, value)| (name.clone(), value.as_str().into()))
+        .collect()
+}
+
+fn of_cluster(
+    cluster: &Cluster,
+    generator: &Value,
+    context: &Context<'_>,
+) -> Result<Parameters, String> {
+    let own = (cluster.name == argocd::LOCAL).then_some(argocd::IN_CLUSTER);
     let mut parameters = Parameters::new();
     for (name, value) in [
-        ("name", json!("in-cluster")),
-        ("nameNormalized", json!("in-cluster")),
-        ("server", json!("https://kubernetes.default.svc")),
-        ("values", clusters["values"].clone()),
+        ("name", json!(cluster.name)),
+        ("nameNormalized", json!(normalized(&cluster.name))),
+        (
+            "metadata",
+            json!({"labels": labels_of(cluster), "annotations": {}}),
+        ),
+        ("values", generator["values"].clone()),
     ] {
         parameters.insert(name.into(), value);
     }
-    if clusters["values"].is_object() {
-        let values = context.engine.fill(&clusters["values"], &parameters)?;
+    if let Some(server) = cluster.server.as_deref().or(own) {
+        parameters.insert("server".into(), server.into());
+    }
+    // As texts of old templates name them.
+    for (label, value) in &cluster.labels {
+        parameters.insert(format!("metadata.labels.{label}"), value.as_str().into());
+    }
+    if generator["values"].is_object() {
+        let values = context.engine.fill(&generator["values"], &parameters)?;
         parameters.insert("values".into(), values);
     }
-    Ok(vec![parameters])
+    Ok(parameters)
 }
 
 fn of_git(git: &Value, context: &Context<'_>) -> Result<Vec<Parameters>, String> {

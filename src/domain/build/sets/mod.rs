@@ -2,8 +2,8 @@
 //!
 //! Facts: argo-cd.readthedocs.io (applicationset: generators, templates), and
 //! applicationset/{generators,utils} of github.com/argoproj/argo-cd. What only the
-//! cluster or another service knows (labels of clusters, repositories, pull requests) is not
-//! evaluated: such a set is an error in words.
+//! cluster or another service knows (repositories, pull requests) is not evaluated: such a set is an
+//! error in words. Clusters are those that `windlass.yaml` names.
 //!
 //! - `generators`: the parameters of each Application
 //! - `template`: the template with its parameters; `go`: the part of Go's templates that is read
@@ -45,6 +45,17 @@ pub struct Tree {
     pub directories: BTreeSet<String>,
     /// The texts of the files that a generator may read.
     pub files: BTreeMap<String, String>,
+    /// The clusters that Argo CD deploys to. Empty: only its own is known.
+    pub clusters: Vec<Cluster>,
+}
+
+/// A cluster that Argo CD deploys to, as its Secret there describes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cluster {
+    pub name: String,
+    /// The address of its API server, if it is known.
+    pub server: Option<String>,
+    pub labels: BTreeMap<String, String>,
 }
 
 /// The parameters of one Application.

@@ -24,6 +24,7 @@ fn tree() -> Tree {
     Tree {
         directories: directories.map(str::to_string).into(),
         files: files.map(|(path, text)| (path.into(), text.into())).into(),
+        clusters: Vec::new(),
     }
 }
 
@@ -31,12 +32,22 @@ const URL: &str = "https://github.com/acme/config.git";
 
 /// `name: path`, of each Application.
 fn made(generators: &str, name: &str, path: &str, go: bool) -> Result<Vec<String>, String> {
+    made_of(&tree(), generators, name, path, go)
+}
+
+fn made_of(
+    tree: &Tree,
+    generators: &str,
+    name: &str,
+    path: &str,
+    go: bool,
+) -> Result<Vec<String>, String> {
     let set = format!(
         "kind: ApplicationSet\nmetadata: {{name: all, namespace: argocd}}\nspec:\n  goTemplate: {go}\n  goTemplateOptions: [missingkey=error]\n  generators: {generators}\n  template:\n    metadata: {{name: '{name}'}}\n    spec: {{source: {{repoURL: {URL}, path: '{path}'}}}}\n"
     )
     .replace("REPO", URL);
     let set = yaml::documents(&set).unwrap().remove(0);
-    let all = applications(&set, &tree()).map_err(|Invalid(why)| why)?;
+    let all = applications(&set, tree).map_err(|Invalid(why)| why)?;
     let all = all.applications;
     let line = |object: &Value| {
         assert_eq!(object["metadata"]["namespace"], "argocd");
@@ -230,7 +241,7 @@ fn what_is_not_in_git_is_said() {
         (
             "[{clusters: {selector: {matchLabels: {env: a}}}}]",
             "x",
-            "ApplicationSet all: the generator `clusters` selects by labels, and the labels of clusters are not in Git",
+            "ApplicationSet all: the generator `clusters` selects by labels: name Argo CD's clusters with their labels in `clusters` of `discover`",
         ),
         (
             "[{git: {repoURL: https://github.com/a/b, directories: [{path: '*'}]}}]",
@@ -255,5 +266,59 @@ fn what_is_not_in_git_is_said() {
     ];
     for (generators, name, expected) in rows {
         assert_eq!(made(generators, name, "x", true).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn clusters_are_chosen_by_the_labels_that_windlass_yaml_gives_them() {
+    let cluster = |name: &str, server: Option<&str>, tier: &str| Cluster {
+        name: name.into(),
+        server: server.map(Into::into),
+        labels: [("acme.com/tier".to_string(), tier.to_string())].into(),
+    };
+    let eu = cluster("EU_1", Some("https://eu.example.com"), "edge");
+    let us = cluster("us-1", None, "edge");
+    let core = cluster("core", None, "core");
+    let tree = Tree {
+        clusters: vec![eu, us, core],
+        ..tree()
+    };
+    let edge = "[{clusters: {selector: {matchLabels: {acme.com/tier: edge}}}}]";
+    let rows: &[(&str, bool, &str, &str, &[&str])] = &[
+        (
+            edge,
+            false,
+            "{{nameNormalized}}",
+            "{{name}}/{{metadata.labels.acme.com/tier}}/{{server}}",
+            &[
+                "eu-1: EU_1/edge/https://eu.example.com",
+                "us-1: us-1/edge/{{server}}",
+            ],
+        ),
+        (
+            edge,
+            true,
+            "{{.nameNormalized}}",
+            "{{index .metadata.labels \"acme.com/tier\"}}",
+            &["eu-1: edge", "us-1: edge"],
+        ),
+        (
+            "[{clusters: {selector: {matchExpressions: [{key: acme.com/tier, operator: NotIn, values: [edge]}]}}}]",
+            false,
+            "{{name}}",
+            "x",
+            &["core: x"],
+        ),
+        (
+            "[{clusters: {}}]",
+            false,
+            "{{nameNormalized}}",
+            "x",
+            &["in-cluster: x", "eu-1: x", "us-1: x", "core: x"],
+        ),
+    ];
+    for (generators, go, name, path, expected) in rows {
+        let found = made_of(&tree, generators, name, path, *go).unwrap();
+        assert_eq!(found, *expected, "{generators}");
     }
 }

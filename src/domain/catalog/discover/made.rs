@@ -65,6 +65,7 @@ impl Objects {
                     name: text(&object["metadata"]["name"]).unwrap_or_default(),
                 };
                 let made = Written {
+                    name: key.name.clone(),
                     key,
                     made_by: Some(name.clone()),
                     ..by.clone()

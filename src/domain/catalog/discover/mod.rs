@@ -17,7 +17,7 @@ use super::rule::name_of;
 use super::{
     Catalog, Declared, Destination, FILE, HEALTH_TIMEOUT, Named, Reconciler, Stage, Target,
 };
-use crate::domain::build::{Build, Place, Written, argocd, flux};
+use crate::domain::build::{Build, Place, Written, argocd, flux, sets};
 use crate::domain::manifest::is_label;
 use crate::domain::ownership::FieldRules;
 use crate::domain::sync::DriftMode;
@@ -50,13 +50,46 @@ pub(super) struct Discover {
     pub(super) label: Option<String>,
     /// Files that do not count; `*` stands for any text.
     pub(super) exclude: Vec<String>,
+    /// The clusters that the objects deploy to, beside their own.
+    pub(super) clusters: Vec<Spoke>,
     pub(super) images: Vec<(String, RawImage)>,
+}
+
+/// A cluster that objects of another one deploy to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spoke {
+    pub(super) known: sets::Cluster,
+    /// The name in windlass's settings.
+    pub(super) cluster: String,
 }
 
 impl Catalog {
     /// Whether it names objects of the tree to be found.
     pub fn discovers(&self) -> bool {
         !self.discover.is_empty()
+    }
+
+    /// The clusters that stages, the objects of other reconcilers and `discover` name.
+    pub fn cluster_names(&self) -> impl Iterator<Item = &str> {
+        let stages = self.stages.iter();
+        let of_stages = stages.clone().flat_map(Stage::cluster_names);
+        let hubs = stages.filter_map(|stage| stage.reconcile.hub());
+        let spokes = self.discover.iter().flat_map(|entry| &entry.clusters);
+        let spokes = spokes.map(|spoke| spoke.cluster.as_str());
+        of_stages.chain(hubs).chain(spokes)
+    }
+
+    /// The clusters of Argo CD, as ApplicationSets choose them.
+    pub fn clusters_of_argo_cd(&self) -> Vec<sets::Cluster> {
+        let entries = self.discover.iter();
+        let entries = entries.filter(|entry| entry.by == By::ArgoCd);
+        let mut known: Vec<sets::Cluster> = Vec::new();
+        for spoke in entries.flat_map(|entry| &entry.clusters) {
+            if !known.iter().any(|other| other.name == spoke.known.name) {
+                known.push(spoke.known.clone());
+            }
+        }
+        known
     }
 
     /// A message if `discover` finds nothing among all of these applications of a repository.
@@ -140,12 +173,14 @@ impl Discover {
     fn applied(
         &self,
         written: &Written,
+        hub: &str,
         object: &Value,
         build: Option<&Build>,
     ) -> (Reconciler, String) {
         let named = Named {
+            cluster: written.remote.is_some().then(|| hub.to_string()),
             namespace: written.namespace.clone(),
-            name: written.key.name.clone(),
+            name: written.name.clone(),
         };
         let (reconcile, namespace) = match self.by {
             By::Flux => {
@@ -167,9 +202,29 @@ impl Discover {
         (reconcile, namespace.to_string())
     }
 
+    /// The object with what is known of the cluster that it deploys to, and windlass's name of that
+    /// cluster: its own, if another one is not known.
+    fn deployed(&self, written: &Written, hub: &str, object: &Value) -> (Written, String) {
+        let remote = written.remote_of(object).and_then(|remote| {
+            let is = |spoke: &&Spoke| {
+                spoke.known.name == remote || spoke.known.server.as_deref() == Some(&remote)
+            };
+            Some((self.clusters.iter().find(is)?.cluster.clone(), remote))
+        });
+        let Some((cluster, remote)) = remote else {
+            return (written.clone(), hub.to_string());
+        };
+        let remote = Some(remote);
+        let written = Written {
+            remote,
+            ..written.clone()
+        };
+        (written, cluster)
+    }
+
     /// The name of an application: the same whatever other objects there are.
     fn name(&self, written: &Written) -> Option<Name> {
-        let (namespace, name) = (&written.namespace, &written.key.name);
+        let (namespace, name) = (&written.namespace, &written.name);
         let title = match namespace == self.by.home() {
             true => name.clone(),
             false => format!("{namespace}-{name}"),
@@ -186,8 +241,9 @@ impl Discover {
         written: &Written,
         object: &Value,
     ) -> Result<Option<Target>, Invalid> {
+        let (written, cluster) = &self.deployed(written, &stage.cluster, object);
         let build = written.build(object).ok();
-        let (reconcile, namespace) = self.applied(written, object, build.as_ref());
+        let (reconcile, namespace) = self.applied(written, &stage.cluster, object, build.as_ref());
         let Some(application) = self.name(written).filter(|_| is_label(&namespace)) else {
             return Ok(None);
         };
@@ -213,7 +269,7 @@ impl Discover {
             one_of: None,
             path,
             destination: Destination {
-                cluster: stage.cluster.clone(),
+                cluster: cluster.clone(),
                 namespace,
             },
             images: self

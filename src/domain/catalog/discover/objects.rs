@@ -27,6 +27,8 @@ pub struct Objects {
     patches: BTreeSet<String>,
     /// The namespaces that kustomizations set, by their directories.
     namespaces: BTreeMap<String, String>,
+    /// What they put before and behind names.
+    affixes: BTreeMap<String, (String, String)>,
     /// The Applications that ApplicationSets make.
     pub(super) made: Vec<(Written, Value)>,
     /// The ApplicationSets that cannot be evaluated, and why.
@@ -73,6 +75,16 @@ impl Objects {
         if let Some(namespace) = kustomization["namespace"].as_str() {
             self.namespaces.insert(directory.into(), namespace.into());
         }
+        let text = |field: &str| {
+            kustomization[field]
+                .as_str()
+                .unwrap_or_default()
+                .to_string()
+        };
+        let affixes = (text("namePrefix"), text("nameSuffix"));
+        if affixes != Default::default() {
+            self.affixes.insert(directory.into(), affixes);
+        }
         let items = |field: &str| kustomization[field].as_array().into_iter().flatten();
         let patches = items("patches").map(|patch| &patch["path"]);
         let paths = patches.chain(items("patchesStrategicMerge"));
@@ -91,16 +103,21 @@ impl Objects {
     pub fn has(&self, object: &Value) -> bool {
         let (metadata, group) = (&object["metadata"], group_of(object));
         let home = metadata["namespace"].as_str().unwrap_or_default();
-        let is = |known: &Value, namespace: &str| {
+        let is = |known: &Value, name: &str, namespace: &str| {
             group_of(known) == group
                 && known["kind"] == object["kind"]
-                && known["metadata"]["name"] == metadata["name"]
+                && metadata["name"] == name
                 && namespace == home
+        };
+        let of_file = |file: &str, known: &Value| {
+            let name = known["metadata"]["name"].as_str().unwrap_or_default();
+            let (name, namespace) = (self.name(file, name), self.namespace(file, known, home));
+            is(known, &name, &namespace)
         };
         let mut written = self.written();
         let mut made = self.made.iter();
-        written.any(|(file, known)| is(known, &self.namespace(file, known, home)))
-            || made.any(|(by, known)| is(known, &by.namespace))
+        written.any(|(file, known)| of_file(file, known))
+            || made.any(|(by, known)| is(known, &by.name, &by.namespace))
     }
 
     /// The namespace of an object: the outermost kustomization above it that sets one wins.
@@ -111,10 +128,20 @@ impl Objects {
         set.map_or_else(|| own.to_string(), Clone::clone)
     }
 
+    /// The name of an object in a file in the cluster: each kustomization above it may lengthen it.
+    fn name(&self, file: &str, name: &str) -> String {
+        let all: Vec<_> = directories_of(file)
+            .filter_map(|directory| self.affixes.get(directory))
+            .collect();
+        let longer =
+            |name: String, (prefix, suffix): &&(String, String)| format!("{prefix}{name}{suffix}");
+        all.iter().rev().fold(name.to_string(), longer)
+    }
+
     /// The object that declares an application.
     pub fn object(&self, written: &Written) -> Option<&Value> {
         let mut made = self.made.iter();
-        if let Some((_, object)) = made.find(|(known, _)| known == written) {
+        if let Some((_, object)) = made.find(|(known, _)| known.is_same(written)) {
             return Some(object);
         }
         let mut all = self.written().filter(|(file, _)| *file == written.file);
@@ -159,9 +186,11 @@ impl Objects {
             };
             let written = Written {
                 file: file.clone(),
+                name: self.name(file, &key.name),
                 key,
                 namespace: self.namespace(file, object, default_namespace),
                 made_by: None,
+                remote: None,
             };
             Some((written, object))
         })

@@ -1,5 +1,7 @@
 //! `discover` as it is written in `windlass.yaml`.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
@@ -9,7 +11,8 @@ use super::super::pattern::{Pattern, STAGE};
 use super::super::placeholders::unguarded;
 use super::super::raw::Ordered;
 use super::super::{Stage, invalid};
-use super::{By, Discover};
+use super::{By, Discover, Spoke};
+use crate::domain::build::sets;
 use crate::domain::{Invalid, Name};
 
 /// Applications that objects of another reconciler declare.
@@ -31,10 +34,29 @@ pub(in crate::domain::catalog) struct RawDiscover {
     /// Files that do not count; `*` stands for any text.
     #[serde(default)]
     pub(in crate::domain::catalog) exclude: Vec<String>,
+    /// The clusters that these objects deploy to, beside their own: by the name that Argo CD has for
+    /// one, or that of the Secret with Flux's kubeconfig for it.
+    #[serde(default)]
+    pub(in crate::domain::catalog) clusters: Ordered<RawDestination>,
     /// Images that are promoted, by name; `{application}` and the placeholders of `under` are filled
     /// in.
     #[serde(default)]
     pub(in crate::domain::catalog) images: Ordered<RawImage>,
+}
+
+/// A cluster that objects of Argo CD or Flux deploy to.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(in crate::domain::catalog) struct RawDestination {
+    /// The address of its API server, for Applications that name it by that.
+    #[serde(default)]
+    server: Option<String>,
+    /// Its labels in Argo CD, by which ApplicationSets choose clusters.
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    /// The name that windlass's settings have for it, where that is another one.
+    #[serde(default)]
+    cluster: Option<String>,
 }
 
 /// One word, one entry or a list of entries.
@@ -73,6 +95,7 @@ impl<'de> Deserialize<'de> for RawDiscovers {
                     stage: None,
                     label: None,
                     exclude: Vec::new(),
+                    clusters: Ordered::default(),
                     images: Ordered::default(),
                 }]))
             }
@@ -95,6 +118,17 @@ impl<'de> Deserialize<'de> for RawDiscovers {
             }
         }
         deserializer.deserialize_any(Visitor)
+    }
+}
+
+fn spoke((name, raw): (String, RawDestination)) -> Spoke {
+    Spoke {
+        cluster: raw.cluster.unwrap_or_else(|| name.clone()),
+        known: sets::Cluster {
+            name,
+            server: raw.server,
+            labels: raw.labels,
+        },
     }
 }
 
@@ -139,6 +173,7 @@ impl RawDiscover {
             stage: self.stage,
             label: self.label,
             exclude: self.exclude,
+            clusters: self.clusters.0.into_iter().map(spoke).collect(),
             images: images.collect(),
         })
     }

@@ -242,3 +242,81 @@ fn templates_of_charts_and_patches_declare_nothing() {
         ]
     );
 }
+
+#[test]
+fn an_object_may_deploy_to_another_cluster_that_the_entry_names() {
+    let application = |name: &str, destination: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: {name}, namespace: argocd}}\nspec: {{source: {{repoURL: 'https://github.com/acme/config', path: apps/{name}}}, destination: {{{destination}, namespace: web}}}}\n"
+        )
+    };
+    let of = |destination: &str, clusters: &str| {
+        let text = format!(
+            "version: 1\nstages: {{live: {{cluster: hub}}}}\ndiscover: {{by: argocd, clusters: {clusters}}}\n"
+        );
+        let catalog = Catalog::parse(&text).unwrap();
+        let file = application("web", destination);
+        let mut objects = Objects::of_files(["a.yaml"]);
+        objects.add("a.yaml", &file);
+        let repo = "acme/config".parse().unwrap();
+        let targets = catalog.expand_with(&Tree::new(["a.yaml"]), &objects, &repo);
+        let target = targets.unwrap().remove(0);
+        let written = &target.declared.as_ref().unwrap().written;
+        let object = objects.object(written).unwrap();
+        let build = written.build(object).map(|_| ());
+        let hub = target.stage.reconcile.hub().map(str::to_string);
+        (
+            target.destination.cluster,
+            hub,
+            build.map_err(|Invalid(why)| why),
+        )
+    };
+    let hub = || Some("hub".to_string());
+    let own = "server: 'https://kubernetes.default.svc'";
+    assert_eq!(of(own, "{}"), ("hub".into(), None, Ok(())));
+    assert_eq!(of("name: eu", "{eu: {}}"), ("eu".into(), hub(), Ok(())));
+    let by_address = "{eu: {server: 'https://eu.example.com', cluster: edge-1}}";
+    assert_eq!(
+        of("server: 'https://eu.example.com'", by_address),
+        ("edge-1".into(), hub(), Ok(()))
+    );
+    let (cluster, at, build) = of("name: us", "{eu: {}}");
+    assert_eq!((cluster.as_str(), at), ("hub", None));
+    assert_eq!(
+        build.unwrap_err(),
+        "a.yaml: Application web: it deploys to another cluster than its own, `us`: name that in `clusters` of this entry of `discover`"
+    );
+}
+
+#[test]
+fn kustomizations_above_an_object_lengthen_its_name() {
+    let files = [
+        (
+            "envs/kustomization.yaml",
+            "namePrefix: all-\nresources: [eu, us]\n".to_string(),
+        ),
+        (
+            "envs/eu/kustomization.yaml",
+            "nameSuffix: -eu\nresources: [ks.yaml]\n".into(),
+        ),
+        (
+            "envs/us/kustomization.yaml",
+            "nameSuffix: -us\nresources: [ks.yaml]\n".into(),
+        ),
+        (
+            "envs/eu/ks.yaml",
+            kustomization("name: shop, namespace: flux-system", "./a"),
+        ),
+        (
+            "envs/us/ks.yaml",
+            kustomization("name: shop, namespace: flux-system", "./b"),
+        ),
+    ];
+    assert_eq!(
+        found("version: 1\ndiscover: flux\n", &files).unwrap(),
+        [
+            "all-shop-eu/live flux-system: a by flux-system/all-shop-eu",
+            "all-shop-us/live flux-system: b by flux-system/all-shop-us"
+        ]
+    );
+}

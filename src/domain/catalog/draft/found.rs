@@ -22,6 +22,8 @@ pub(super) struct Entry {
     pub(super) under: Option<Under>,
     /// Files that do not count.
     pub(super) exclude: Vec<String>,
+    /// The other clusters that the objects deploy to, with the addresses by which they name them.
+    pub(super) clusters: BTreeMap<String, Option<String>>,
 }
 
 /// A draft that would leave out more files than that is none.
@@ -36,10 +38,15 @@ pub(super) fn discovered(
     let (mut entries, mut left_out) = (Vec::new(), Vec::new());
     for by in [By::ArgoCd, By::Flux] {
         let all = objects.of(by, repo)?;
-        let all: Vec<Written> = all.into_iter().map(|(written, _)| written).collect();
         if all.is_empty() {
             continue;
         }
+        let remotes = all
+            .iter()
+            .filter_map(|(written, object)| written.remote_of(object));
+        let clusters = remotes.filter(|remote| !remote.contains("{{"));
+        let clusters = clusters.map(named).collect();
+        let all: Vec<Written> = all.into_iter().map(|(written, _)| written).collect();
         let under = under(&all);
         let at = under
             .as_ref()
@@ -55,9 +62,19 @@ pub(super) fn discovered(
             by,
             under,
             exclude: twins.into_keys().collect(),
+            clusters,
         });
     }
     Ok((!entries.is_empty()).then(|| (text::of_discover(&entries), left_out)))
+}
+
+/// The name of a cluster that an object names so, and its address if it names that.
+fn named(remote: String) -> (String, Option<String>) {
+    let Some((_, host)) = remote.split_once("://") else {
+        return (remote, None);
+    };
+    let host = host.split(['/', ':']).next().unwrap_or(host);
+    (host.to_string(), Some(remote))
 }
 
 /// The files that declare what an earlier file declares, each with its name and that file.
@@ -65,13 +82,13 @@ fn twins(all: &[Written], at: Option<usize>) -> BTreeMap<String, (String, String
     let (mut first, mut twins) = (BTreeMap::new(), BTreeMap::new());
     for written in all {
         let directory = at.and_then(|at| written.file.split('/').nth(at));
-        let key = (directory, &written.namespace, &written.key.name);
+        let key = (directory, &written.namespace, &written.name);
         match first.get(&key) {
             None => drop(first.insert(key, &written.file)),
             // Two in one file are not told apart by files.
             Some(file) if **file == written.file => {}
             Some(file) => {
-                let twin = (written.key.name.clone(), file.to_string());
+                let twin = (written.name.clone(), file.to_string());
                 twins.insert(written.file.clone(), twin);
             }
         }
@@ -115,7 +132,7 @@ fn repeats(all: &[Written], at: Option<usize>) -> bool {
     let mut seen = BTreeMap::new();
     for written in all {
         let directory = at.and_then(|at| written.file.split('/').nth(at));
-        let key = (directory, &written.namespace, &written.key.name);
+        let key = (directory, &written.namespace, &written.name);
         *seen.entry(key).or_insert(0) += 1;
     }
     seen.values().any(|count| *count > 1)

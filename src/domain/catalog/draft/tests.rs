@@ -319,3 +319,28 @@ fn files_that_are_no_manifests_are_left_out() {
         1,
     );
 }
+
+#[test]
+fn other_clusters_of_argo_cd_are_named() {
+    let application = |name: &str, destination: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: {name}, namespace: argocd}}\nspec: {{source: {{repoURL: https://github.com/acme/config, path: apps/{name}}}, destination: {{{destination}}}}}\n"
+        )
+    };
+    let [eu, us, own] = [
+        application("eu", "name: eu-1"),
+        application("us", "server: 'https://us.example.com:6443'"),
+        application("own", "server: 'https://kubernetes.default.svc'"),
+    ];
+    check(
+        &[("a/eu.yaml", &eu), ("a/us.yaml", &us), ("a/own.yaml", &own)],
+        &[
+            "discover:",
+            "  - by: argocd",
+            "    clusters:",
+            "      eu-1: {}",
+            "      us.example.com: { server: \"https://us.example.com:6443\" }",
+        ],
+        3,
+    );
+}

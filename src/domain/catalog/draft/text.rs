@@ -65,6 +65,7 @@ pub(super) fn of_discover(found: &[found::Entry]) -> String {
     if let [entry] = found
         && entry.under.is_none()
         && entry.exclude.is_empty()
+        && entry.clusters.is_empty()
     {
         return text + &format!("discover: {}\n", word(entry.by));
     }
@@ -75,6 +76,15 @@ pub(super) fn of_discover(found: &[found::Entry]) -> String {
             Some(under) => text.push_str(&format!("    under: {}\n", scalar(&under.pattern))),
             None if ordered.is_empty() => {}
             None => text.push_str("    stage: shared\n"),
+        }
+        if !entry.clusters.is_empty() {
+            text.push_str("    clusters:                  # beside their own; the server's settings know these names\n");
+            for (name, server) in &entry.clusters {
+                let server = server.as_ref();
+                let server = server.map(|url| format!(" server: {} ", scalar(url)));
+                let server = server.unwrap_or_default();
+                text.push_str(&format!("      {}: {{{server}}}\n", scalar(name)));
+            }
         }
         if !entry.exclude.is_empty() {
             text.push_str(

@@ -31,6 +31,8 @@ pub enum Stays {
     Include,
     /// It applies the object that declares this application, as an app of apps does.
     Parent(String),
+    /// It deploys to this cluster, which is not that of its stage.
+    OtherCluster(String),
 }
 
 /// What an entry does not say, though their object does.
@@ -94,7 +96,10 @@ pub fn import(
         Ok(build) => build,
         Err(Invalid(why)) => return Err(vec![Stays::Unreadable(why.clone())]),
     };
-    let stays = reasons(object, build);
+    let mut stays = reasons(object, build);
+    if target.destination.cluster != target.stage.cluster {
+        stays.push(Stays::OtherCluster(target.destination.cluster.clone()));
+    }
     if !stays.is_empty() {
         return Err(stays);
     }
