@@ -11,6 +11,7 @@ pub(super) use super::chart::Chart;
 use super::complete::Wanted;
 use super::declared::{Declaration, declared};
 use super::inflation::Inflation;
+use super::ksops::Generator;
 use super::kustomize::is_kustomization;
 use super::source::{Links, Source};
 use crate::domain::catalog::{HelmOptions, RenderSource, is_manifest};
@@ -65,6 +66,8 @@ pub struct Inputs {
     pub(super) wanted: Vec<Wanted>,
     /// The charts of its kustomizations.
     pub(super) inflations: Vec<Inflation>,
+    /// Their generators of encrypted files.
+    pub(super) ksops: Vec<Generator>,
     /// The hash over paths and contents.
     pub hash: String,
 }
@@ -178,6 +181,7 @@ pub(super) struct Walk<'a> {
     pub(super) links: Links,
     pub(super) wanted: Vec<Wanted>,
     pub(super) inflations: Vec<Inflation>,
+    pub(super) ksops: Vec<Generator>,
     pub(super) visited: BTreeSet<String>,
     /// The namespace of the kustomization that is read, or of one that names it.
     pub(super) namespace: Option<String>,
@@ -192,6 +196,7 @@ impl<'a> Walk<'a> {
             links: Links::new(),
             wanted: Vec::new(),
             inflations: Vec::new(),
+            ksops: Vec::new(),
             visited: BTreeSet::new(),
             namespace: None,
             size: 0,
@@ -214,6 +219,7 @@ impl<'a> Walk<'a> {
             links: self.links,
             wanted: self.wanted,
             inflations: self.inflations,
+            ksops: self.ksops,
         }
     }
 
@@ -343,6 +349,7 @@ mod tests {
             links: Links::new(),
             wanted: Vec::new(),
             inflations: Vec::new(),
+            ksops: Vec::new(),
             hash: String::new(),
         };
         let at = |kind: &str| {

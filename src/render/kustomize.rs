@@ -11,7 +11,7 @@ use super::plain::{manifests, repeated};
 use super::remote::Base;
 use super::run::{MOST_TIME, Program};
 use super::source::{Source, join};
-use super::{NotRendered, Renderer};
+use super::{NotRendered, Renderer, ksops};
 use crate::domain::catalog::{KUSTOMIZATIONS, RenderSource, is_manifest, is_own};
 use crate::domain::manifest::Manifest;
 use crate::domain::{Invalid, yaml};
@@ -41,6 +41,7 @@ pub(super) fn is_kustomization(source: &Source<'_>, directory: &str) -> bool {
 impl Renderer {
     pub(super) async fn kustomize(&self, inputs: &Inputs) -> Result<Vec<Manifest>, NotRendered> {
         let arguments = ["build".into(), format!("./{}", inputs.directory)];
+        let inputs = &*ksops::as_resources(inputs)?;
         let inputs = &*self.inflate(inputs).await?;
         let out = self
             .run(inputs, Program::Kustomize, &arguments, MOST_TIME)
@@ -147,6 +148,7 @@ impl Walk<'_> {
                 self.namespace = Some(own.into());
             }
             self.charts(directory, file, document)?;
+            self.ksops(directory, file, document)?;
             for reference in references(document) {
                 self.reference(directory, file, &reference)?;
             }
@@ -155,7 +157,14 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn reference(&mut self, directory: &str, file: &str, reference: &str) -> Result<(), Invalid> {
+    /// Reads what a kustomization, or a file of it, refers to. Returns the file of this repository
+    /// that it is, if it is one.
+    pub(super) fn reference(
+        &mut self,
+        directory: &str,
+        file: &str,
+        reference: &str,
+    ) -> Result<Option<String>, Invalid> {
         let text = &self.files[file];
         let at = line(file, text, reference);
         if let Some(base) = Base::parse(reference) {
@@ -166,11 +175,12 @@ impl Walk<'_> {
                 written,
             };
             let namespace = self.namespace.clone();
-            return self.want(Wanted {
+            self.want(Wanted {
                 at,
                 what,
                 namespace,
-            });
+            })?;
+            return Ok(None);
         }
         let remote =
             reference.contains("://") || reference.contains('?') || reference.starts_with("git@");
@@ -187,12 +197,12 @@ impl Walk<'_> {
         let path = join(directory, reference).ok_or_else(outside)?;
         let path = self.real(&path)?;
         if self.source.is_directory(&path) {
-            return self.kustomization(&path);
+            self.kustomization(&path)?;
+            return Ok(None);
         }
-        if self.file(&path)? {
-            Ok(())
-        } else {
-            Err(outside())
+        match self.file(&path)? {
+            true => Ok(Some(path)),
+            false => Err(outside()),
         }
     }
 }

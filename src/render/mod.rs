@@ -15,7 +15,8 @@
 //!   [`declared`]: what an object of Argo CD or Flux says about it;
 //!   [`releases`]: what Flux's HelmReleases among the objects install;
 //!   [`editable`]: those that an image may be set in
-//! - [`plain`]: manifests as they are; [`inflation`]: charts in kustomizations
+//! - [`plain`]: manifests as they are; [`inflation`]: charts in kustomizations; [`ksops`]: their
+//!   encrypted files
 //! - [`complete`], [`remote`]: what it needs from elsewhere, fetched
 //! - [`run`], [`jail`]: running the programs, as child processes or in a
 //!   container of their own
@@ -42,6 +43,7 @@ mod editable;
 mod inflation;
 mod inputs;
 pub mod jail;
+mod ksops;
 mod kustomize;
 mod locate;
 mod plain;
@@ -326,6 +328,7 @@ impl Renderer {
             links: source::Links::new(),
             wanted: Vec::new(),
             inflations: Vec::new(),
+            ksops: Vec::new(),
             hash: String::new(),
         };
         let open_ways = self

@@ -136,6 +136,7 @@ fn chart_inputs(of: &HelmRelease) -> Result<Inputs, Invalid> {
         links: Links::new(),
         wanted: vec![Wanted::new(&at, what)],
         inflations: Vec::new(),
+        ksops: Vec::new(),
         hash: format!("release {hash}"),
     })
 }
@@ -161,6 +162,7 @@ fn post_inputs(chart: &Inputs, post: &Value, made: &[Manifest]) -> Inputs {
         links: Links::new(),
         wanted: Vec::new(),
         inflations: Vec::new(),
+        ksops: Vec::new(),
         hash: format!("{} {post} {digest}", chart.hash),
         directory,
     }

@@ -65,6 +65,7 @@ impl Renderer {
             links: BTreeMap::new(),
             wanted: Vec::new(),
             inflations: Vec::new(),
+            ksops: Vec::new(),
             hash: String::new(),
         };
         let arguments = ["rules".to_string(), "rules.json".to_string()];

@@ -110,7 +110,7 @@ impl Renderer {
             let path = beside(&inflation.file, &name);
             inflated.files.insert(path, Arc::from(objects.into_bytes()));
             let text = String::from_utf8_lossy(&inflated.files[&inflation.file]).into_owned();
-            let text = with_objects(&text, inflation, &name);
+            let text = with_resources(&text, inflation.generator.as_deref(), &[name]);
             let text = text.map_err(|why| Invalid(format!("{}: {why}", inflation.file)))?;
             let file = inflation.file.clone();
             inflated.files.insert(file, Arc::from(text.into_bytes()));
@@ -228,15 +228,20 @@ fn mark(mut object: Value, text: &mut String) {
     text.push_str(&format!("---\n{object}\n"));
 }
 
-/// A kustomization with a file of objects in the place of an entry.
-fn with_objects(text: &str, inflation: &Inflation, name: &str) -> Result<String, String> {
+/// A kustomization with files in the place of an element of `generators`, or else in that of its
+/// `helmCharts`.
+pub(super) fn with_resources(
+    text: &str,
+    generator: Option<&str>,
+    files: &[String],
+) -> Result<String, String> {
     let mut documents = yaml::documents(text)?;
     let Some(Value::Object(fields)) = documents.first_mut() else {
         return Err("it is no object".into());
     };
-    match (&inflation.generator, fields.get_mut("generators")) {
+    match (generator, fields.get_mut("generators")) {
         (Some(taken), Some(Value::Array(all))) => {
-            all.retain(|one| one.as_str() != Some(taken.as_str()));
+            all.retain(|one| one.as_str() != Some(taken));
         }
         _ => {
             fields.remove("helmCharts");
@@ -247,10 +252,9 @@ fn with_objects(text: &str, inflation: &Inflation, name: &str) -> Result<String,
     if !resources.is_array() {
         *resources = json!([]);
     }
-    resources
-        .as_array_mut()
-        .into_iter()
-        .for_each(|all| all.push(name.into()));
+    if let Some(all) = resources.as_array_mut() {
+        all.extend(files.iter().map(|file| Value::from(file.as_str())));
+    }
     Ok(documents[0].to_string())
 }
 

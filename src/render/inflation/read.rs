@@ -49,6 +49,9 @@ impl Walk<'_> {
             })
             .collect();
         for (named, file, documents) in self.generators(directory, file, document)? {
+            if documents.iter().any(|object| object["kind"] != GENERATOR) {
+                continue;
+            }
             all.extend(documents.into_iter().map(|mut entry| Written {
                 home: home(&entry),
                 entry: {
@@ -65,9 +68,8 @@ impl Walk<'_> {
         all.try_for_each(|written| self.chart_of(directory, file, written))
     }
 
-    /// The generators that are charts: how each is named, the file that it stands in, and its
-    /// objects.
-    fn generators(
+    /// The generators: how each is named, the file that it stands in, and its objects.
+    pub(in crate::render) fn generators(
         &mut self,
         directory: &str,
         file: &str,
@@ -88,10 +90,8 @@ impl Walk<'_> {
                 }
                 None => named.to_string(),
             };
-            let is_chart = |object: &Value| object["kind"] == GENERATOR;
             if let Ok(documents) = yaml::documents(&text)
                 && !documents.is_empty()
-                && documents.iter().all(is_chart)
             {
                 let file = path.unwrap_or_else(|| file.into());
                 found.push((named.to_string(), file, documents));

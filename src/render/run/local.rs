@@ -136,9 +136,7 @@ impl Local {
         if !status.success() {
             let words =
                 String::from_utf8_lossy(&stderr).replace(&folder.path().display().to_string(), "");
-            return Err(Trouble::Author(
-                words.trim().trim_start_matches("Error: ").to_string(),
-            ));
+            return Err(Trouble::Author(without_warnings(&words)));
         }
         Ok(String::from_utf8_lossy(&stdout).into_owned())
     }
@@ -275,4 +273,14 @@ fn lay_out(
         std::os::unix::fs::symlink(format!("{up}{to}"), path)?;
     }
     Ok(())
+}
+/// What a program says of its failure, without what it warns of before.
+fn without_warnings(words: &str) -> String {
+    let is_warning = |line: &str| {
+        let line = line.trim_start_matches(['#', ' ']).to_ascii_lowercase();
+        line.starts_with("warning:") || line.starts_with("use --debug flag")
+    };
+    let lines: Vec<_> = words.lines().filter(|line| !is_warning(line)).collect();
+    let words = lines.join("\n");
+    words.trim().trim_start_matches("Error: ").to_string()
 }

@@ -150,3 +150,56 @@ async fn what_is_encrypted_for_others_is_named_and_hides_nothing() {
     );
     has_not(&shown, &["battery", "AES256"]);
 }
+
+/// As users of Argo CD name encrypted files: by KSOPS, which is not run here.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ksops_would_decrypt_is_decrypted_too() {
+    let world = world().await;
+    let folder = "apps/shop/staging";
+    let listed = world.file(KUSTOMIZATION) + "generators:\n  - secrets.yaml\n";
+    let generator = |more: &str| {
+        format!(
+            "apiVersion: viaduct.ai/v1\nkind: ksops\nmetadata: {{name: secrets}}\nfiles: [./enc/database.yaml]\n{more}"
+        )
+    };
+    let (file, encrypted) = (
+        format!("{folder}/secrets.yaml"),
+        format!("{folder}/enc/database.yaml"),
+    );
+    let commit = world.commit(
+        "KSOPS",
+        &[
+            (&file, Some(&generator(""))),
+            (&encrypted, Some(SECRET)),
+            (KUSTOMIZATION, Some(&listed)),
+        ],
+    );
+    world.sync_status(&commit, "success").await;
+    let applied = data(&world).await.unwrap();
+    assert_eq!(text(&applied, "password"), "correct horse: battery");
+    // What it would make by other ways is refused with the way out.
+    let odd = generator("secretFrom: []\n");
+    let hashed = SECRET.replacen(
+        "name: database",
+        "name: database\n    annotations: {kustomize.config.k8s.io/needs-hash: 'true'}",
+        1,
+    );
+    for (branch, path, text, why) in [
+        (
+            "from",
+            &file,
+            &odd,
+            "`secretFrom` of ksops is not supported: name encrypted Secrets in `files`",
+        ),
+        (
+            "hash",
+            &encrypted,
+            &hashed,
+            "`./enc/database.yaml` has the annotation `kustomize.config.k8s.io/needs-hash`",
+        ),
+    ] {
+        let number = world.propose("bob", branch, &[(path, Some(text))]);
+        world.previewed(number).await;
+        has(&world.conversation(number), &[why]);
+    }
+}

@@ -55,18 +55,33 @@ pub(super) fn roots(contents: &Contents) -> (Vec<Root>, Vec<String>) {
     {
         found.extend(of_chart(contents, chart));
     }
+    found.extend(plain(contents, &charts, &kustomizations, &mut left_out));
+    left_out.extend(unusable(&mut found));
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    (found, left_out)
+}
+
+/// The directories of manifests without a kustomization or a chart above or below them.
+fn plain(
+    contents: &Contents,
+    charts: &BTreeSet<&str>,
+    kustomizations: &BTreeSet<&str>,
+    left_out: &mut Vec<String>,
+) -> Vec<Root> {
+    let below = |path: &str, of: &BTreeSet<&str>| of.iter().any(|above| is_below(path, above));
+    let mut found = Vec::new();
     let plain: BTreeSet<&str> = contents
         .manifests
         .keys()
         .map(|file| parent(file))
-        .filter(|directory| !below(directory, &charts) && !below(directory, &kustomizations))
+        .filter(|directory| !below(directory, charts) && !below(directory, kustomizations))
         .collect();
     for directory in plain
         .iter()
         .filter(|directory| !below_other(directory, &plain))
     {
         let above = |roots: &BTreeSet<&str>| roots.iter().any(|root| is_below(root, directory));
-        if above(&kustomizations) || above(&charts) {
+        if above(kustomizations) || above(charts) {
             left_out.push(format!(
                 "the manifests in {} itself: there are kustomizations or charts below it",
                 shown(directory)
@@ -92,9 +107,7 @@ pub(super) fn roots(contents: &Contents) -> (Vec<Root>, Vec<String>) {
             exclude: others.into_iter().cloned().collect(),
         });
     }
-    left_out.extend(unusable(&mut found));
-    found.sort_by(|one, other| one.path.cmp(&other.path));
-    (found, left_out)
+    found
 }
 
 /// Takes out what no entry can name, and says why.
