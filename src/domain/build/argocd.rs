@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{Additions, Build, DirectoryFiles, Place, path_inside};
-use crate::domain::catalog::HelmOptions;
+use crate::domain::catalog::{HelmOptions, LONGEST_RELEASE};
 use crate::domain::substitute::Transforms;
 use crate::domain::{Invalid, yaml};
 
@@ -148,8 +148,10 @@ fn helm(
     let values = values
         .filter_map(Value::as_str)
         .map(|file| values_file(directory, file));
+    // Of an Application with a longer name, Argo CD renders no chart. It may be a kustomization.
+    let own = Some(name.to_string()).filter(|name| name.len() <= LONGEST_RELEASE);
     Ok(HelmOptions {
-        release: Some(text(&helm["releaseName"]).unwrap_or_else(|| name.into())),
+        release: text(&helm["releaseName"]).or(own),
         namespace: text(&helm["namespace"]).or(namespace),
         values: Some(values.collect::<Result<_, _>>()?),
         ignore_missing_values: helm["ignoreMissingValueFiles"] == true,

@@ -125,6 +125,9 @@ impl Written {
         if remote != self.remote {
             let (kind, name) = (&self.key.kind, &self.key.name);
             return Err(of_file(match remote {
+                Some(remote) if remote.contains("{{") => format!(
+                    "{kind} {name}: its destination is `{remote}`: add the `server` of each cluster to `clusters` of `discover`"
+                ),
                 Some(remote) => format!(
                     "{kind} {name}: it deploys to another cluster than its own, `{remote}`: name that in `clusters` of this entry of `discover`"
                 ),

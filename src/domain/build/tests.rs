@@ -183,6 +183,14 @@ fn what_helm_would_read_as_something_else_is_refused() {
     }
 }
 
+#[test]
+fn a_name_that_no_release_may_have_is_none() {
+    let long = "a".repeat(54);
+    let object = json!({"metadata": {"name": long}, "spec": {"source": {"path": "a"}, "destination": {"namespace": "b".repeat(63)}}});
+    let build = argocd::build(&object).unwrap();
+    assert_eq!(build.helm.release, None);
+}
+
 /// A name that is too long is cut at a character, and marks that only a rendering sets are taken off
 /// anybody's own text.
 #[test]

@@ -125,18 +125,21 @@ fn inside(path: String) -> Result<String, Invalid> {
     }
 }
 
+/// The most characters of a release's name (helm's chartutil.ValidateReleaseName).
+pub const LONGEST_RELEASE: usize = 53;
+
 impl HelmOptions {
     /// An error for what helm would read as something else: an option, or several files.
     pub fn check(&self) -> Result<(), String> {
-        // A release's name has at most 53 characters (helm's chartutil.ValidateReleaseName).
-        let is_name = |name: &String| is_label(name) && name.len() <= 53;
-        let names = [&self.release, &self.namespace].into_iter().flatten();
+        let is_release = |name: &str| is_label(name) && name.len() <= LONGEST_RELEASE;
+        let odd_release = self.release.iter().find(|name| !is_release(name));
+        let odd_namespace = self.namespace.iter().find(|name| !is_label(name));
         let odd_path = |path: &&String| path.starts_with(['/', '-']) || path.contains(',');
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"./+-_".contains(&b);
         let odd_version = |text: &&String| text.starts_with('-') || !text.bytes().all(plain);
         let odd_set =
             |path: &&String| path.contains(['=', ',', '{', '\\']) || path.starts_with('-');
-        let odd = names.clone().find(|name| !is_name(name));
+        let odd = odd_release.or(odd_namespace);
         let odd = odd.or_else(|| self.values.iter().flatten().find(odd_path));
         let odd = odd.or_else(|| {
             self.kube_version

@@ -50,7 +50,7 @@ mod validate;
 pub use clusters::{ClusterRule, Fleet, OneOf};
 pub use discover::Objects;
 pub use draft::{Contents, Draft, draft};
-pub use helm::HelmOptions;
+pub use helm::{HelmOptions, LONGEST_RELEASE};
 pub use images::ImageRule;
 pub use import::{Import, LeftOut, Stays, import, with_entries};
 pub use pattern::is_manifest;

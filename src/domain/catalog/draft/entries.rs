@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::rule::name_of;
 use super::super::tree::Tree;
 use super::namespaces::{fits, namespace};
-use super::place::{DraftedStage, Placed, is_generic, placed, rank};
+use super::place::{DraftedStage, Placed, is_above_stages, is_generic, placed, rank};
 use super::roots::Root;
 use super::{Catalog, Contents, text};
 use crate::domain::{Invalid, Name, RepoName};
@@ -149,8 +149,8 @@ fn single(placed: &Placed, has_stages: bool, repo: &RepoName) -> Entry {
         (_, false) => long,
         (Some(short), true) => short.to_string(),
         (None, true) => match placed.application() {
-            Some(generic) => generic.to_string(),
-            None => repo.name.clone(),
+            Some(generic) if !is_above_stages(generic) => generic.to_string(),
+            _ => repo.name.clone(),
         },
     };
     let namespace = placed.root.namespace.clone();

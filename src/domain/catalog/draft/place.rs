@@ -201,7 +201,11 @@ fn application_of(root: &Root, stage_at: Option<usize>) -> Option<usize> {
 }
 
 pub(super) fn is_generic(segment: &str) -> bool {
-    GENERIC.contains(&segment) || ABOVE_STAGES.contains(&segment)
+    GENERIC.contains(&segment) || is_above_stages(segment)
+}
+
+pub(super) fn is_above_stages(segment: &str) -> bool {
+    ABOVE_STAGES.contains(&segment)
 }
 
 pub(super) fn is_stage_word(word: &str) -> bool {

@@ -344,3 +344,32 @@ fn other_clusters_of_argo_cd_are_named() {
         3,
     );
 }
+
+#[test]
+fn overlays_alone_are_of_an_application_with_the_name_of_the_repository() {
+    check(
+        &[
+            ("envs/qa/kustomization.yaml", "namespace: qa"),
+            ("envs/prod/kustomization.yaml", "namespace: prod"),
+        ],
+        &[
+            "stages:",
+            "  qa:",
+            "    cluster: local",
+            "  prod:",
+            "    cluster: local",
+            "    after: [qa]",
+            "    gates: { approvals: 1 }",
+            "applications:",
+            "  - path: envs/prod",
+            "    name: config",
+            "    stage: prod",
+            "    namespace: prod",
+            "  - path: envs/qa",
+            "    name: config",
+            "    stage: qa",
+            "    namespace: qa",
+        ],
+        2,
+    );
+}
