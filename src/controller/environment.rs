@@ -181,7 +181,7 @@ impl Environment {
             cluster: reading(cluster),
             syncing: syncing(cluster),
             hub: reading(hub),
-            hub_syncing: syncing(hub),
+            requesting: hub.clone(),
             key,
             target,
             owner,

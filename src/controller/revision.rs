@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::cache::locked;
 use super::resource_owners::RenderInputs;
 use super::{Base, Event, Reader, Result};
@@ -41,6 +43,9 @@ pub struct CurrentInputs {
     pub revision: CommitSha,
     /// How many commits changed it since the one that was synced last.
     pub behind: u32,
+    /// The object of Argo CD or Flux that declared it in the commit that was synced last, if that
+    /// is another one.
+    pub declared_before: Option<Value>,
 }
 
 pub async fn change(
@@ -57,14 +62,18 @@ pub async fn change(
     let (tip, place) = (base.commit.clone(), target.render_source());
     let previous = status.revision.clone().zip(status.inputs.clone());
     let synced = status.synced_revision.clone();
-    let (inputs, revision, behind) = ctx
+    let (inputs, revision, behind, declared_before) = ctx
         .mirror(&key.repo, move |mirror| {
             let (inputs, revision) = change_of(mirror, &tip, &place, previous)?;
-            let behind = match synced.filter(|synced| *synced != revision) {
-                Some(synced) => behind(mirror, (&tip, &inputs), &place, &synced)?,
-                None => 0,
+            let Some(synced) = synced.filter(|synced| *synced != revision) else {
+                return Ok((inputs, revision, 0, None));
             };
-            Ok((inputs, revision, behind))
+            let behind = behind(mirror, (&tip, &inputs), &place, &synced)?;
+            let before = match &place.written {
+                Some(_) if mirror.knows(&synced)? => declared(&inputs_at(mirror, &synced, &place)?),
+                _ => None,
+            };
+            Ok((inputs, revision, behind, before))
         })
         .await?;
     let change = Arc::new(CurrentInputs {
@@ -73,11 +82,17 @@ pub async fn change(
         inputs,
         revision,
         behind,
+        declared_before,
     });
     locked(&ctx.cache.repositories.changes).insert(key.clone(), change.clone());
     // If a later commit reverted a commit, no other event updates that commit's rollout.
     ctx.emit(&Event::Rollouts(key.repo.clone()));
     Ok(change)
+}
+
+/// The object of Argo CD or Flux that declares an application.
+pub fn declared(inputs: &RenderInputs) -> Option<Value> {
+    inputs.as_ref().ok()?.as_ref()?.declaring_object().cloned()
 }
 
 /// The inputs at the tip, and the newest commit that changed them. `previous`: the last reconciled

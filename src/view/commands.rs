@@ -12,7 +12,8 @@ pub fn synced(source: Source, author: &str, rollouts: &[Rollout]) -> String {
     let line = |one: &Rollout| {
         let (title, state) = (one.key.title(), one.state.word());
         match one.state {
-            RolloutState::Healthy => format!("- `{title}` is {state}"),
+            RolloutState::Healthy if one.message.is_empty() => format!("- `{title}` is {state}"),
+            RolloutState::Healthy => format!("- `{title}` is {state}. {}", quoted(&one.message)),
             _ => format!("- `{title}`: {state}. {}", quoted(&one.message)),
         }
     };

@@ -16,8 +16,12 @@ pub fn waits(object: &str, why: &Waits) -> String {
         ),
         Waits::NothingApplied => format!("{object} has not synced yet"),
         Waits::At(commit) => format!("{object} is at {}", commit.short()),
-        Waits::OldObject => format!(
-            "{object} is not what Git declares yet: it changes when its own application is synced"
+        Waits::OldObject => {
+            format!("{object} is not what Git declares yet: whatever applies it has to sync first")
+        }
+        Waits::Says(message) => format!("{object} waits: {}", quoted(message)),
+        Waits::OtherSource => format!(
+            "{object} has another source than this repository, so windlass does not follow it"
         ),
     }
 }
@@ -26,9 +30,16 @@ pub fn waits(object: &str, why: &Waits) -> String {
 pub fn refused_request(object: &str, why: &Refusal) -> String {
     match why {
         Refusal::Forbidden(message) => format!(
-            "windlass may not request a sync of {object}: {}. Bind the ClusterRole `windlass-requests` to its service account, or sync it there",
+            "windlass may not request a sync of {object}: {}. Bind the ClusterRole `windlass-requests` to windlass's own service account, or sync it there",
             quoted(message)
         ),
+        Refusal::NotTaken(message) => {
+            format!(
+                "the cluster takes no request to {object}: {}",
+                quoted(message)
+            )
+        }
+        Refusal::Missing => format!("{object} does not exist"),
         Refusal::Suspended => {
             format!("{object}, or its source, is suspended: `flux resume` starts it again")
         }

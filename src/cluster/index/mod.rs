@@ -117,6 +117,14 @@ impl Index {
         assess(&self.rules, live)
     }
 
+    /// The health of an object that another tool applies for a config repository: it has no label of
+    /// ours.
+    pub fn assess_of(&self, repo: &RepoName, live: &Live) -> health::Assessment {
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        let rules = rules.get(repo).map(|(rules, _)| rules.as_slice());
+        health::assess_by(rules.unwrap_or_default(), live)
+    }
+
     /// The custom kinds among the objects for which neither windlass nor the config repository has
     /// a health rule.
     pub fn unruled<'a>(

@@ -112,7 +112,7 @@ async fn of_object(
 
 /// If the controller of an object has not written its status yet, the object counts as progressing
 /// for a while.
-async fn unless_silent(
+pub async fn unless_silent(
     ctx: &Reader,
     cluster: &Cluster,
     manifest: &Manifest,

@@ -13,6 +13,7 @@ use crate::controller::Result;
 use crate::domain::applying::{self, Applying};
 use crate::domain::build::release;
 use crate::domain::catalog::{Reconciler, Target};
+use crate::domain::external::{argocd, flux};
 use crate::domain::fence::Fence;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::ownership::ManagedBy;
@@ -30,8 +31,9 @@ pub struct AppScope<'a> {
     pub syncing: Cluster,
     /// The cluster of the object of Argo CD or Flux that applies the stage: often the same.
     pub hub: Cluster,
-    /// The same with the rights of syncs, to make requests to it.
-    pub hub_syncing: Cluster,
+    /// The same with windlass's own rights, to make requests to it: whoever may change an Application
+    /// has Argo CD's rights, so that no project's account is to have that.
+    pub requesting: Cluster,
     pub key: &'a TargetKey,
     pub target: &'a Target,
     /// The value of our label on its objects.
@@ -107,11 +109,8 @@ impl AppScope<'_> {
 
     /// What the live Kustomization says, with the variables that it takes from elsewhere.
     async fn read_live_transforms(&self) -> ClusterResult<Option<LiveTransforms>> {
-        let Some((key, version)) = self.target.stage.reconcile.object() else {
-            return Ok(None);
-        };
         // Without the right to read it, what Git says is what is known.
-        let Some(live) = self.if_readable(&key, version).await? else {
+        let Some(live) = self.theirs().await? else {
             return Ok(None);
         };
         Ok(Some((Transforms::of(&live), self.variables(&live).await?)))
@@ -154,10 +153,10 @@ impl AppScope<'_> {
     pub async fn applying(&self) -> ClusterResult<Option<&Applying>> {
         let read = async || {
             let reconciler = &self.target.stage.reconcile;
-            let Some((key, version)) = reconciler.object() else {
+            let Some((key, _)) = reconciler.object() else {
                 return Ok(None);
             };
-            let object = self.if_readable(&key, version).await?;
+            let object = self.theirs().await?;
             let settings = match reconciler {
                 Reconciler::ArgoCd(_) => self.settings(&key, object.as_ref()).await?,
                 _ => None,
@@ -185,6 +184,34 @@ impl AppScope<'_> {
             name: applying::SETTINGS.into(),
         };
         self.if_readable(&key, "v1").await
+    }
+
+    /// The object of Argo CD or Flux, if it can be read and is this repository's.
+    async fn theirs(&self) -> ClusterResult<Option<Live>> {
+        let Some((key, version)) = self.target.stage.reconcile.object() else {
+            return Ok(None);
+        };
+        let live = self.if_readable(&key, version).await?;
+        Ok(match live {
+            Some(live) if self.is_ours(&live).await? => Some(live),
+            _ => None,
+        })
+    }
+
+    /// Whether an object of Argo CD or Flux renders this repository: what is known of another one is
+    /// not this repository's to see. Flux's other sources do not tell whose they are.
+    pub async fn is_ours(&self, live: &Live) -> ClusterResult<bool> {
+        let repo = &self.key.repo;
+        if let Reconciler::ArgoCd(_) = self.target.stage.reconcile {
+            let declared = self.target.declared.as_ref();
+            let charts = declared.map_or(&[][..], |declared| &declared.charts);
+            return Ok(argocd::is_of(live, repo, charts));
+        }
+        let Some((source, version)) = flux::source(live) else {
+            return Ok(true);
+        };
+        let source = self.if_readable(&source, version).await?;
+        Ok(source.is_none_or(|source| flux::is_of(&source, repo)))
     }
 
     async fn if_readable(&self, key: &ResourceKey, version: &str) -> ClusterResult<Option<Live>> {

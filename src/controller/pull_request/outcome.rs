@@ -20,8 +20,10 @@ use crate::domain::pull_request::{
 use crate::github::PullSnapshot;
 use crate::view;
 
-/// After this time nobody waits for the outcome any more; the commit status shows it.
+/// After this time the states are told as they are then.
 const AWAITED_FOR: SignedDuration = SignedDuration::from_hours(1);
+/// After this time nobody waits for the outcome any more: windlass was away.
+const TOLD_UNTIL: SignedDuration = SignedDuration::from_hours(2);
 /// A sync wakes no pull request that it is not the merge of. The longer it takes, the less often it
 /// is looked at.
 const LOOKS_AGAIN: Duration = Duration::from_millis(500);
@@ -35,7 +37,8 @@ pub async fn outcomes(
 ) -> Result<(Vec<Outcome>, Option<Duration>)> {
     let (mut done, mut again) = (Vec::new(), None);
     for (source, author, age) in awaited(ctx, snapshot).await? {
-        let Some(rollouts) = requested(ctx, base, source).await? else {
+        let is_late = age >= Duration::try_from(AWAITED_FOR).unwrap_or_default();
+        let Some(rollouts) = requested(ctx, base, source, is_late).await? else {
             let pause = (age / 10).clamp(LOOKS_AGAIN, LOOKS_AT_LEAST);
             again = again.into_iter().chain([pause]).min();
             continue;
@@ -67,7 +70,7 @@ async fn awaited(
     for comment in snapshot.comments.iter().filter(|one| one.is_ours(app)) {
         let age = now.duration_since(comment.created_at);
         let is_whole = comment.updated_at <= comment.created_at;
-        let reply = view::reply_of(comment.text()).filter(|_| is_whole && age < AWAITED_FOR);
+        let reply = view::reply_of(comment.text()).filter(|_| is_whole && age < TOLD_UNTIL);
         let age = Duration::try_from(age).unwrap_or_default();
         answered.extend(reply.map(|source| (source, age)));
         told.extend(view::outcome_of(comment.text()));
@@ -84,7 +87,13 @@ async fn awaited(
 }
 
 /// The state of each application that a text requests the sync of. None: one is not done yet.
-async fn requested(ctx: &Arc<Reader>, base: &Base, source: Source) -> Result<Option<Vec<Rollout>>> {
+/// `is_late`: it is told all the same.
+async fn requested(
+    ctx: &Arc<Reader>,
+    base: &Base,
+    source: Source,
+    is_late: bool,
+) -> Result<Option<Vec<Rollout>>> {
     let (wanted, mut rollouts) = (source.to_string(), Vec::new());
     let targets = base.configured().into_iter().flat_map(|all| &all.targets);
     let keys: Vec<TargetKey> = targets.map(|target| target.key(&base.repo.name)).collect();
@@ -100,7 +109,8 @@ async fn requested(ctx: &Arc<Reader>, base: &Base, source: Source) -> Result<Opt
         let handled = object.status.and_then(|status| status.sync_request);
         let summary = ctx.store.summary(&key).await?;
         let state = pull_request::progress(RevisionOrder::At, &summary);
-        if handled.as_ref() != Some(&wanted) || !is_done(state) {
+        let is_done = handled.as_ref() == Some(&wanted) && is_done(state);
+        if !is_done && !is_late {
             return Ok(None);
         }
         rollouts.push(Rollout {

@@ -33,6 +33,19 @@ pub fn sources(object: &Value) -> Vec<&Value> {
     }
 }
 
+/// The charts of elsewhere that it installs: their repositories and names.
+pub fn charts(object: &Value) -> Vec<(String, String)> {
+    let all = sources(object).into_iter();
+    let chart = |source: &Value| {
+        let chart = source["chart"].as_str()?;
+        Some((
+            text(&source["repoURL"]).unwrap_or_default(),
+            chart.to_string(),
+        ))
+    };
+    all.filter_map(chart).collect()
+}
+
 /// The cluster that it deploys to, by its name or else its address. None: the one that Argo CD is
 /// in.
 pub(super) fn remote(object: &Value) -> Option<String> {

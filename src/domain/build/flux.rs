@@ -60,12 +60,12 @@ pub fn build(object: &Value, namespace: &str) -> Result<Build, Invalid> {
     })
 }
 
-/// The cluster that it deploys to, by the Secret or ConfigMap with its kubeconfig. None: the one
-/// that Flux is in.
-pub(super) fn remote(object: &Value) -> Option<String> {
+/// The cluster that it deploys to, by the Secret or ConfigMap with its kubeconfig, which is in the
+/// same namespace: `NAMESPACE/NAME`. None: the one that Flux is in.
+pub(super) fn remote(object: &Value, namespace: &str) -> Option<String> {
     let from = object["spec"]["kubeConfig"].as_object()?;
     let mut names = from.values().filter_map(|of| of["name"].as_str());
-    Some(names.next().unwrap_or_default().to_string())
+    Some(format!("{namespace}/{}", names.next().unwrap_or_default()))
 }
 
 /// Flux's own namespace, for objects whose namespace no file says.

@@ -148,7 +148,7 @@ impl Written {
     pub fn remote_of(&self, object: &Value) -> Option<String> {
         match self.key.group.as_str() {
             argocd::GROUP => argocd::remote(object),
-            _ => flux::remote(object),
+            _ => flux::remote(object, &self.namespace),
         }
     }
 }

@@ -13,6 +13,28 @@ use crate::domain::{Invalid, RepoName, directories_of};
 /// The most applications of a file, in each stage and cluster.
 const MOST_TARGETS: usize = 20_000;
 
+/// An error if two applications are reconciled by one object of Argo CD or Flux: what is requested
+/// in the one stage would be carried out in the other.
+fn one_each(targets: &[Target]) -> Result<(), Invalid> {
+    let mut known = BTreeMap::new();
+    for target in targets {
+        let reconcile = &target.stage.reconcile;
+        let Some((object, _)) = reconcile.object() else {
+            continue;
+        };
+        let cluster = reconcile.hub().unwrap_or(&target.destination.cluster);
+        let name = object.to_string();
+        if let Some(other) = known.insert((cluster.to_string(), object), target.title()) {
+            return Err(invalid(format_args!(
+                "{other} and {} are both reconciled by the {name} of {}: each has an object of its own",
+                target.title(),
+                reconcile.name()
+            )));
+        }
+    }
+    Ok(())
+}
+
 impl Catalog {
     /// The applications in a tree by their paths: see [`Self::expand_with`].
     pub fn expand(&self, tree: &Tree) -> Result<Vec<Target>, Invalid> {
@@ -79,6 +101,7 @@ impl Catalog {
             }
         }
         let mut targets: Vec<_> = targets.into_values().collect();
+        one_each(&targets)?;
         let declared: BTreeSet<_> = targets
             .iter()
             .map(|target| (target.application.clone(), target.stage.name.clone()))

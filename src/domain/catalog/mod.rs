@@ -226,6 +226,8 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declared {
     pub written: Written,
+    /// The charts of elsewhere that it installs: their repositories and names.
+    pub charts: Vec<(String, String)>,
     /// How it changes rendered objects.
     pub transforms: Transforms,
 }

@@ -6,18 +6,20 @@
 
 use serde_json::{Value, json};
 
-use super::{Applied, ExternalStatus, Request, has_all, patch, text};
-use crate::domain::build::argocd::sources;
+use super::{Applied, ExternalStatus, Failure, Request, is_alike, patch, text};
+use crate::domain::build::argocd::{charts as argocd_charts, only_lends, sources};
 use crate::domain::health::Health;
 use crate::domain::{CommitSha, Live, RepoName};
 
 /// The controller compares the Application with its newest commit, and removes the annotation.
 const REFRESH: &str = "argocd.argoproj.io/refresh";
+/// Its hydrator looks at the newest commit of the dry source.
+const HYDRATE: &str = "argocd.argoproj.io/hydrate";
 /// How a requested operation says whose it is.
 const OURS: &str = "windlass";
 
-/// An Application's status. `declared`: the object as Git has it, if Git has it.
-pub fn status(live: &Live, repo: &RepoName, declared: Option<&Value>) -> ExternalStatus {
+/// An Application's status.
+pub fn status(live: &Live, repo: &RepoName) -> ExternalStatus {
     let status = &live["status"];
     let why = text(&status["health"]["message"]);
     let health = match status["health"]["status"].as_str() {
@@ -30,37 +32,52 @@ pub fn status(live: &Live, repo: &RepoName, declared: Option<&Value>) -> Externa
     };
     ExternalStatus {
         applied: applied(live, repo),
-        is_as_declared: is_as_declared(live, declared),
         synced: status["sync"]["status"] == "Synced" || keeps_only_deletions(status),
         health,
         assesses_objects: true,
-        failed: failed(status),
+        failed: failed(live, repo),
+        waits: Some(text(&status["operationState"]["message"]))
+            .filter(|message| is_running(live) && !message.is_empty()),
     }
+}
+
+fn is_running(live: &Live) -> bool {
+    let phase = live["status"]["operationState"]["phase"].as_str();
+    matches!(phase, Some("Running" | "Terminating"))
 }
 
 /// The commit of the repository that it applied, whichever of its sources that is.
 fn applied(live: &Live, repo: &RepoName) -> Option<Applied> {
     let (spec, sync) = (&live["spec"], &live["status"]["sync"]);
-    let commit = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
     if spec["sourceHydrator"].is_object() {
         return hydrated(live).map(Applied::Commit);
     }
+    let Some(at) = own_source(live, repo) else {
+        let compared = &sync["comparedTo"];
+        let is_compared = ["source", "sources"]
+            .iter()
+            .all(|field| is_alike(&compared[field], &spec[field]));
+        return is_compared.then_some(Applied::Elsewhere);
+    };
+    commit_of(sync, at).map(Applied::Commit)
+}
+
+/// The source that is the repository, or else the first one in Git. None: all are charts.
+fn own_source(live: &Live, repo: &RepoName) -> Option<usize> {
     let sources = sources(live);
     let is_git = |source: &&Value| source["chart"].is_null();
     let is_ours = |source: &&Value| is_git(source) && repo.has_url(&text(&source["repoURL"]));
     let at = sources.iter().position(is_ours);
-    let Some(at) = at.or_else(|| sources.iter().position(is_git)) else {
-        let is_compared = match spec["sources"].as_array() {
-            Some(all) if !all.is_empty() => has_all(&sync["comparedTo"], &json!({"sources": all})),
-            _ => has_all(&sync["comparedTo"], &json!({"source": spec["source"]})),
-        };
-        return is_compared.then_some(Applied::Elsewhere);
-    };
-    let revision = match sync["revisions"].as_array() {
-        Some(revisions) if !revisions.is_empty() => revisions.get(at).and_then(commit),
-        _ => commit(&sync["revision"]),
-    };
-    revision.map(Applied::Commit)
+    at.or_else(|| sources.iter().position(is_git))
+}
+
+/// The commit of a source in what it compared or synced.
+fn commit_of(of: &Value, source: usize) -> Option<CommitSha> {
+    let commit = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
+    match of["revisions"].as_array() {
+        Some(revisions) if !revisions.is_empty() => revisions.get(source).and_then(commit),
+        _ => commit(&of["revision"]),
+    }
 }
 
 /// The commit that its hydrator made what it applied from.
@@ -71,27 +88,6 @@ fn hydrated(live: &Live) -> Option<CommitSha> {
         last["hydratedSHA"].is_string() && last["hydratedSHA"] == status["sync"]["revision"];
     let dry = last["drySHA"].as_str().filter(|_| is_last);
     dry.and_then(|text| text.parse().ok())
-}
-
-/// Whether the charts are those that Git declares. Where the repository is a source itself, nothing
-/// else is compared: a kustomization may patch the object on its way into the cluster.
-fn is_as_declared(live: &Live, declared: Option<&Value>) -> bool {
-    let Some(declared) = declared else {
-        return true;
-    };
-    let (live, declared) = (sources(live), sources(declared));
-    let reads_git = declared.iter().any(|source| source["chart"].is_null());
-    live.len() == declared.len()
-        && live
-            .iter()
-            .zip(&declared)
-            .all(|(live, wanted)| match reads_git {
-                false => has_all(live, wanted),
-                true if wanted["chart"].is_null() => true,
-                true => ["chart", "targetRevision"]
-                    .iter()
-                    .all(|field| has_all(&live[field], &wanted[field])),
-            })
 }
 
 /// It synced, and all that differs are objects that left Git and that it does not delete by itself.
@@ -110,22 +106,40 @@ fn keeps_only_deletions(status: &Value) -> bool {
         && differing.all(|one| one["requiresPruning"] == true)
 }
 
-fn failed(status: &Value) -> Option<String> {
+fn failed(live: &Live, repo: &RepoName) -> Option<Failure> {
+    let status = &live["status"];
     let operation = &status["operationState"];
     let has_failed = matches!(operation["phase"].as_str(), Some("Failed" | "Error"));
+    let at = own_source(live, repo).and_then(|at| commit_of(&operation["syncResult"], at));
+    let of_operation = has_failed.then(|| Failure {
+        why: text(&operation["message"]),
+        at,
+    });
     let conditions = status["conditions"].as_array().into_iter().flatten();
     let mut errors = conditions.filter(|condition| text(&condition["type"]).ends_with("Error"));
-    has_failed
-        .then(|| text(&operation["message"]))
-        .or_else(|| errors.next().map(|condition| text(&condition["message"])))
+    let of_comparison = || {
+        Some(Failure {
+            why: text(&errors.next()?["message"]),
+            at: None,
+        })
+    };
+    of_operation.or_else(of_comparison)
 }
 
-/// Whether one of its sources is this repository: only then it takes requests from there.
-pub fn reads(live: &Live, repo: &RepoName) -> bool {
+/// Whether what it renders is of this repository: only then it is the repository's to follow and
+/// to sync. `charts`: those of the object as Git has it, by which a chart of elsewhere is.
+pub fn is_of(live: &Live, repo: &RepoName, charts: &[(String, String)]) -> bool {
+    let is_ours = |source: &Value| repo.has_url(&text(&source["repoURL"]));
     let hydrated = &live["spec"]["sourceHydrator"]["drySource"];
-    let all = sources(live).into_iter().chain([hydrated]);
-    let mut urls = all.map(|source| text(&source["repoURL"]));
-    urls.any(|url| repo.has_url(&url))
+    if hydrated.is_object() {
+        return is_ours(hydrated);
+    }
+    let sources = sources(live);
+    let is_other_git =
+        |source: &&&Value| source["chart"].is_null() && !only_lends(source) && !is_ours(source);
+    !sources.iter().any(|source| is_other_git(&source))
+        && (sources.iter().any(|source| is_ours(source))
+            || !charts.is_empty() && argocd_charts(live) == charts)
 }
 
 /// Has it compare itself with its newest commit.
@@ -134,8 +148,16 @@ pub fn refresh(live: &Live) -> Request {
         Some(_) => Request::Pending,
         None => Request::Patch(patch(
             live,
-            json!({"metadata": {"annotations": {REFRESH: "normal"}}}),
+            json!({"metadata": {"annotations": looks(live)}}),
         )),
+    }
+}
+
+/// The annotations by which it looks at the newest commit.
+fn looks(live: &Live) -> Value {
+    match live["spec"]["sourceHydrator"].is_object() {
+        true => json!({REFRESH: "normal", HYDRATE: "normal"}),
+        false => json!({REFRESH: "normal"}),
     }
 }
 
@@ -145,11 +167,7 @@ pub fn sync(live: &Live, id: &str) -> Request {
         &live["spec"]["syncPolicy"],
         &live["status"]["operationState"],
     );
-    if live["operation"].is_object() {
-        return Request::Pending;
-    }
-    let is_running = matches!(state["phase"].as_str(), Some("Running" | "Terminating"));
-    if is_running {
+    if live["operation"].is_object() || is_running(live) {
         return Request::Pending;
     }
     let ours = json!({"name": OURS, "value": id});
@@ -157,10 +175,11 @@ pub fn sync(live: &Live, id: &str) -> Request {
     if info.is_some_and(|all| all.contains(&ours)) {
         return Request::Done;
     }
+    let automated = &policy["automated"];
     let mut operation = json!({
         "initiatedBy": {"username": OURS},
         "info": [ours],
-        "sync": {"prune": policy["automated"]["prune"] == true},
+        "sync": {"prune": automated["prune"] == true && automated["enabled"] != false},
     });
     if policy["syncOptions"].is_array() {
         operation["sync"]["syncOptions"] = policy["syncOptions"].clone();
@@ -171,7 +190,7 @@ pub fn sync(live: &Live, id: &str) -> Request {
     Request::Patch(patch(
         live,
         json!({
-            "metadata": {"annotations": {REFRESH: "normal"}},
+            "metadata": {"annotations": looks(live)},
             "operation": operation,
         }),
     ))
@@ -186,11 +205,7 @@ mod tests {
     }
 
     fn read(spec: Value, status: Value) -> ExternalStatus {
-        self::status(
-            &Live::new(json!({"spec": spec, "status": status})),
-            &repo(),
-            None,
-        )
+        self::status(&Live::new(json!({"spec": spec, "status": status})), &repo())
     }
 
     fn sha(digit: &str) -> CommitSha {
@@ -204,22 +219,23 @@ mod tests {
         let status = json!({"sync": {"status": "Synced", "revision": sha("a")}, "health": {"status": "Progressing", "message": "waits"}});
         let found = read(json!({}), status);
         assert_eq!(found.applied, Some(Applied::Commit(sha("a"))));
-        assert!(found.synced && found.assesses_objects && found.is_as_declared);
+        assert!(found.synced && found.assesses_objects);
         assert_eq!(found.health, (Health::Progressing, "waits".into()));
         assert_eq!(found.failed, None);
         let failed = read(
             json!({}),
             json!({"sync": {"status": "OutOfSync"}, "operationState": {"phase": "Failed", "message": "no"}}),
         );
-        assert_eq!(
-            (failed.synced, failed.failed.as_deref()),
-            (false, Some("no"))
-        );
+        assert_eq!(failed.failed.unwrap().why, "no");
         let broken = read(
             json!({}),
             json!({"conditions": [{"type": "SharedResourceWarning"}, {"type": "ComparisonError", "message": "bad chart"}]}),
         );
-        assert_eq!(broken.failed.as_deref(), Some("bad chart"));
+        let failure = Failure {
+            why: "bad chart".into(),
+            at: None,
+        };
+        assert_eq!(broken.failed, Some(failure));
     }
 
     #[test]
@@ -254,35 +270,13 @@ mod tests {
             read(spec.clone(), compared("2.0.0")).applied,
             Some(Applied::Elsewhere)
         );
-        let live = Live::new(json!({"spec": spec, "status": compared("2.0.0")}));
-        for (declared, same) in [("2.0.0", true), ("3.0.0", false)] {
-            let declared = json!({"spec": {"source": chart(declared)}});
-            let found = status(&live, &repo(), Some(&declared));
-            assert_eq!(found.is_as_declared, same);
-        }
-        let mut other_values = json!({"spec": {"source": chart("2.0.0")}});
-        other_values["spec"]["source"]["helm"]["values"] = "a: 2".into();
-        assert!(!status(&live, &repo(), Some(&other_values)).is_as_declared);
-    }
-
-    #[test]
-    fn beside_this_repository_only_the_versions_of_charts_are_compared() {
-        let of = |version: &str, path: &str| {
-            json!({"spec": {"sources": [
-                {"repoURL": "https://charts.example.com", "chart": "web", "targetRevision": version},
-                {"repoURL": OURS, "ref": path},
-            ]}})
-        };
-        let live = Live::new(of("1.0.0", "values"));
-        let cases = [
-            ("1.0.0", "values", true),
-            ("1.0.0", "v", true),
-            ("1.1.0", "values", false),
-        ];
-        for (version, path, same) in cases {
-            let found = status(&live, &repo(), Some(&of(version, path)));
-            assert_eq!(found.is_as_declared, same, "{version} {path}");
-        }
+        // What is empty is left out there.
+        let mut odd = spec;
+        odd["source"]["helm"]["skipCrds"] = false.into();
+        assert_eq!(
+            read(odd, compared("2.0.0")).applied,
+            Some(Applied::Elsewhere)
+        );
     }
 
     #[test]
@@ -297,7 +291,13 @@ mod tests {
             Some(Applied::Commit(sha("d")))
         );
         assert_eq!(read(spec.clone(), of(sha("f"))).applied, None);
-        assert!(reads(&Live::new(json!({"spec": spec})), &repo()));
+        let live = Live::new(json!({"spec": spec}));
+        assert!(is_of(&live, &repo(), &[]));
+        let annotations = json!({REFRESH: "normal", HYDRATE: "normal"});
+        let Request::Patch(patch) = refresh(&live) else {
+            panic!("it is refreshed");
+        };
+        assert_eq!(patch["metadata"]["annotations"], annotations);
     }
 
     #[test]
@@ -357,14 +357,37 @@ mod tests {
     }
 
     #[test]
-    fn only_an_application_of_this_repository_takes_requests() {
-        for (url, reads_it) in [
-            (OURS, true),
-            ("git@github.com:Acme/Config", true),
-            ("https://github.com/other/config", false),
-        ] {
-            let live = Live::new(json!({"spec": {"source": {"repoURL": url}}}));
-            assert_eq!(reads(&live, &repo()), reads_it, "{url}");
+    fn an_application_is_of_the_repository_that_it_renders() {
+        let (ours, theirs) = (
+            json!({"repoURL": OURS, "path": "x"}),
+            json!({"repoURL": "https://github.com/other/config", "path": "x"}),
+        );
+        let lent = json!({"repoURL": OURS, "ref": "values"});
+        let chart = |name: &str| json!({"repoURL": "https://charts.example.com", "chart": name, "targetRevision": "1.0.0"});
+        let declared = ("https://charts.example.com".to_string(), "web".to_string());
+        let declared = [declared];
+        let cases = [
+            (json!([ours]), &[][..], true),
+            (json!([theirs]), &[][..], false),
+            (json!([chart("web"), lent]), &[][..], true),
+            // It rolls out what others merged.
+            (json!([theirs, lent]), &[][..], false),
+            (json!([chart("web")]), &[][..], false),
+            (json!([chart("web")]), &declared[..], true),
+            (json!([chart("db")]), &declared[..], false),
+        ];
+        for (sources, declared, expected) in cases {
+            let live = Live::new(json!({"spec": {"sources": sources}}));
+            assert_eq!(is_of(&live, &repo(), declared), expected, "{sources}");
         }
+        let ssh = Live::new(json!({"spec": {"source": {"repoURL": "git@github.com:Acme/Config"}}}));
+        assert!(is_of(&ssh, &repo(), &[]));
+    }
+
+    #[test]
+    fn a_failure_is_of_the_commit_that_was_synced() {
+        let status = json!({"sync": {"revision": sha("b")}, "operationState": {"phase": "Failed", "message": "no", "syncResult": {"revision": sha("a")}}});
+        let found = read(json!({"source": {"repoURL": OURS}}), status);
+        assert_eq!(found.failed.unwrap().at, Some(sha("a")));
     }
 }

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Applied, ExternalStatus, Request, patch, text};
+use super::{Applied, ExternalStatus, Failure, Request, patch, text};
 use crate::domain::build::flux::NAMESPACE;
 use crate::domain::health::Health;
 use crate::domain::manifest::ResourceKey;
@@ -15,6 +15,8 @@ use crate::domain::{CommitSha, Live, RepoName};
 const REQUESTED: &str = "reconcile.fluxcd.io/requestedAt";
 const SOURCES: &str = "source.toolkit.fluxcd.io";
 const GIT_REPOSITORY: &str = "GitRepository";
+/// Reasons of `Ready` for which it waits for something else, and looks again by itself.
+const WAITING: [&str; 1] = ["DependencyNotReady"];
 
 /// A Kustomization's status.
 pub fn status(live: &Live) -> ExternalStatus {
@@ -29,9 +31,16 @@ pub fn status(live: &Live) -> ExternalStatus {
         condition.is_some_and(|condition| condition["status"] == status)
     };
     let observed = status["observedGeneration"].as_i64() >= live["metadata"]["generation"].as_i64();
+    let reason = |of: Option<&Value>| of.map_or_else(String::new, |of| text(&of["reason"]));
+    // Where it failed and tries again, Flux says so by `Reconciling`.
+    let retries = is(ready, "False") && reason(condition("Reconciling")) == "ProgressingWithRetry";
+    let waits = WAITING.contains(&reason(ready).as_str());
     let health = if is_suspended(live) {
         (Health::Suspended, "it is suspended".to_string())
-    } else if !observed
+    } else if retries && !waits {
+        (Health::Degraded, message.clone())
+    } else if waits
+        || !observed
         || is(condition("Reconciling"), "True")
         || is(ready, "Unknown")
         || ready.is_none()
@@ -42,24 +51,28 @@ pub fn status(live: &Live) -> ExternalStatus {
     } else {
         (Health::Degraded, message.clone())
     };
+    let failed = (health.0 == Health::Degraded).then(|| Failure {
+        why: message.clone(),
+        at: commit(&status["lastAttemptedRevision"]),
+    });
     ExternalStatus {
         applied: applied(status).map(Applied::Commit),
-        is_as_declared: true,
         synced: status["lastAppliedRevision"] == status["lastAttemptedRevision"] && observed,
-        failed: (health.0 == Health::Degraded).then_some(message),
+        failed,
+        waits: Some(message).filter(|message| waits && !message.is_empty()),
         health,
         // Otherwise it is ready as soon as its objects are applied.
         assesses_objects: spec["wait"] == true,
     }
 }
 
+/// The commit of a revision: `main@sha1:…`; `main/…` before Flux 2.0.
+fn commit(revision: &Value) -> Option<CommitSha> {
+    revision.as_str()?.rsplit([':', '/']).next()?.parse().ok()
+}
+
 /// The commit that it applied: itself, or the one that its OCI artifact was built from.
 fn applied(status: &Value) -> Option<CommitSha> {
-    // `main@sha1:…`; `main/…` before Flux 2.0.
-    let commit = |value: &Value| {
-        let commit = value.as_str()?.rsplit([':', '/']).next()?;
-        commit.parse().ok()
-    };
     commit(&status["lastAppliedRevision"]).or_else(|| commit(&status["lastAppliedOriginRevision"]))
 }
 
@@ -91,8 +104,7 @@ pub fn is_suspended(live: &Live) -> bool {
 
 /// The commit that a GitRepository has fetched.
 pub fn fetched(source: &Live) -> Option<CommitSha> {
-    let revision = source["status"]["artifact"]["revision"].as_str()?;
-    revision.rsplit([':', '/']).next()?.parse().ok()
+    commit(&source["status"]["artifact"]["revision"])
 }
 
 /// Has an object of Flux reconciled now. `id` names the request.
@@ -130,11 +142,43 @@ mod tests {
         assert_eq!(healthy.applied, Some(Applied::Commit(sha())));
         assert_eq!((healthy.synced, healthy.health.0), (true, Health::Healthy));
         assert!(!healthy.assesses_objects);
-        assert_eq!(status(&ready("False")).failed.as_deref(), Some("m"));
+        let failure = Failure {
+            why: "m".into(),
+            at: Some(sha()),
+        };
+        assert_eq!(status(&ready("False")).failed, Some(failure));
         let new = status(&Live::new(json!({"metadata": {"generation": 1}})));
         assert_eq!(new.health.0, Health::Progressing);
         let waits = status(&Live::new(json!({"spec": {"wait": true}})));
         assert!(waits.assesses_objects);
+    }
+
+    /// kustomize-controller, `finalizeStatus` and `--requeue-dependency`.
+    #[test]
+    fn a_failure_that_it_tries_again_is_one_and_a_dependency_is_none() {
+        let of = |reason: &str, reconciling: Value| {
+            let mut conditions =
+                vec![json!({"type": "Ready", "status": "False", "reason": reason, "message": "m"})];
+            conditions.extend(reconciling.is_object().then_some(reconciling));
+            status(&Live::new(
+                json!({"status": {"observedGeneration": 1, "conditions": conditions}}),
+            ))
+        };
+        let retries =
+            json!({"type": "Reconciling", "status": "True", "reason": "ProgressingWithRetry"});
+        let builds = json!({"type": "Reconciling", "status": "True", "reason": "Progressing"});
+        let failed = of("BuildFailed", retries.clone());
+        assert_eq!(
+            (failed.health.0, failed.failed.is_some()),
+            (Health::Degraded, true)
+        );
+        let again = of("BuildFailed", builds);
+        assert_eq!((again.health.0, again.failed), (Health::Progressing, None));
+        for reconciling in [Value::Null, retries] {
+            let waits = of("DependencyNotReady", reconciling);
+            assert_eq!((waits.health.0, waits.failed), (Health::Progressing, None));
+            assert_eq!(waits.waits.as_deref(), Some("m"));
+        }
     }
 
     #[test]

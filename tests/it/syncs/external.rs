@@ -167,11 +167,12 @@ async fn kept_by(other: Other) {
         );
     }
     let by_server = other.how.contains(&"--server-side");
+    let url = format!("{}/acme/config.git", world.forge.url());
     let status = |revision: &str| {
         let metadata = json!({"name": "lab-staging", "namespace": own});
         let options = [format!("ServerSideApply={by_server}")];
         json!({"apiVersion": format!("{group}/{version}"), "kind": kind, "metadata": metadata, "status": (other.status)(revision),
-            "spec": {"prune": true, "syncPolicy": {"automated": {"prune": true}, "syncOptions": options}, "postBuild": {"substitute": {"REGION": "eu-1"}}}})
+            "spec": {"source": {"repoURL": url, "path": "apps/lab/staging"}, "prune": true, "syncPolicy": {"automated": {"prune": true}, "syncOptions": options}, "postBuild": {"substitute": {"REGION": "eu-1"}}}})
         .to_string()
     };
     let catalog = world.file("windlass.yaml").replacen(

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::external::define;
 use crate::support::lab::{CONFIG, deployment, has};
-use crate::support::{Setup, World};
+use crate::support::{Setup, World, plane};
 
 /// A world whose lab in staging is reconciled by another tool, whose object of the same name as the
 /// lab is in a namespace of its own.
@@ -93,14 +93,16 @@ impl Kept {
         (number, merged["sha"].as_str().unwrap().to_string())
     }
 
-    async fn outcome(&self, number: u64) -> String {
+    /// The outcome of the last of so many `/sync`.
+    async fn outcome(&self, number: u64, count: usize) -> String {
         let outcome = self
             .world
             .until("the outcome", async || {
                 let comments = self.world.comments(number);
-                let mut bodies = comments.iter().filter_map(|one| one["body"].as_str());
-                let found = bodies.find(|body| body.contains("The sync has ended"))?;
-                Some(found.to_string())
+                let bodies = comments.iter().filter_map(|one| one["body"].as_str());
+                let ended = bodies.filter(|body| body.contains("The sync has ended"));
+                let all: Vec<_> = ended.collect();
+                (all.len() == count).then(|| all[count - 1].to_string())
             })
             .await;
         self.world.scrub(&outcome)
@@ -142,12 +144,22 @@ async fn argo_cd_is_requested_to_refresh_after_a_merge_and_to_sync_by_command() 
         &[
             "the Application argocd/lab-staging of Argo CD is at",
             "windlass may not request a sync of the Application argocd/lab-staging of Argo CD",
-            "Bind the ClusterRole `windlass-requests` to its service account",
+            "Bind the ClusterRole `windlass-requests` to windlass's own service account",
         ],
     );
     assert_eq!(
         world.application("lab.staging").await["status"]["sync"],
         "OutOfSync"
+    );
+    world.comment("bob", number, "/sync");
+    let refused = kept.outcome(number, 1).await;
+    has(
+        &refused,
+        &[
+            "@bob The sync has ended",
+            "`lab/staging`: failed",
+            "may not request",
+        ],
     );
     kept.grant();
     world.comment("bob", number, "/sync");
@@ -171,7 +183,7 @@ async fn argo_cd_is_requested_to_refresh_after_a_merge_and_to_sync_by_command() 
         &kept.object(),
         json!({"operation": null, "metadata": {"annotations": {"argocd.argoproj.io/refresh": null}}, "status": done}),
     );
-    insta::assert_snapshot!(kept.outcome(number).await, @r"
+    insta::assert_snapshot!(kept.outcome(number, 2).await, @r"
     <!-- windlass:outcome (id) -->
     The sync has ended:
 
@@ -194,6 +206,41 @@ async fn argo_cd_is_requested_to_refresh_after_a_merge_and_to_sync_by_command() 
     world.sync_status(&merged, "success").await;
     let object = kept.get(&kept.object());
     assert!(object["metadata"]["annotations"]["argocd.argoproj.io/refresh"].is_null());
+
+    // Where all is well, a refusal is told as well, and nothing is requested again and again.
+    let home = world.home();
+    world.kubectl(&["delete", "clusterrolebinding", &format!("{home}-requests")]);
+    let account = format!("--as=system:serviceaccount:{home}:windlass");
+    world
+        .until("the right is gone", async || {
+            let asks = [
+                "auth",
+                "can-i",
+                "patch",
+                "applications.argoproj.io",
+                "-A",
+                &account,
+            ];
+            let may = plane().kubectl(&asks);
+            may.is_err().then_some(())
+        })
+        .await;
+    world.comment("bob", number, "/sync");
+    let refused = kept.outcome(number, 3).await;
+    has(
+        &refused,
+        &["`lab/staging` is synced, healthy", "may not request"],
+    );
+    // Another repository's Application is not followed.
+    kept.patch(
+        &kept.object(),
+        json!({"spec": {"source": {"repoURL": "https://github.com/other/config"}}}),
+    );
+    world.comment("bob", number, "/sync");
+    has(
+        &kept.outcome(number, 4).await,
+        &["has another source than this repository, so windlass does not follow it"],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -279,7 +326,7 @@ async fn flux_is_requested_to_fetch_a_merge_and_its_objects_say_whether_they_are
         json!({"status": {"lastHandledReconcileAt": id}}),
     );
     has(
-        &kept.outcome(number).await,
+        &kept.outcome(number, 1).await,
         &[
             "@bob The sync has ended",
             "`lab/staging`: failed. Deployment lab: pod lab-",

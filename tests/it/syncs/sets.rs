@@ -134,16 +134,16 @@ async fn what_a_set_makes_is_previewed_by_the_files_of_each_head() {
     **argocd-all/live** on `local`
 
     ```text
-    argocd/all.yaml: ApplicationSet all: the generator `clusters` selects by labels, and the labels of
-    clusters are not in Git
+    argocd/all.yaml: ApplicationSet all: the generator `clusters` selects by labels: name Argo CD's
+    clusters with their labels in `clusters` of `discover`
     ```
 
 
     **argocd-made-one/live** on `local`
 
     ```text
-    argocd/all.yaml: ApplicationSet all: the generator `clusters` selects by labels, and the labels of
-    clusters are not in Git
+    argocd/all.yaml: ApplicationSet all: the generator `clusters` selects by labels: name Argo CD's
+    clusters with their labels in `clusters` of `discover`
     ```
 
     <sub>head `(hex)` on base `(hex)` · (time) s · plan `wl1:(digest)` · `/help`</sub>

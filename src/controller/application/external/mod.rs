@@ -10,9 +10,9 @@ use super::desired::Rendering;
 use crate::cluster::store::ApplicationStatus;
 use crate::controller::cache::locked;
 use crate::controller::dry_run::{self, AppScope};
-use crate::controller::{Reader, Requeue, Result, Writer};
+use crate::controller::{Reader, Requeue, Result, Writer, revision};
 use crate::domain::catalog::{Reconciler, images_of};
-use crate::domain::external::{Applied, ExternalStatus, Waits, argocd, flux};
+use crate::domain::external::{self, Applied, ExternalStatus, Failure, Waits, argocd, flux};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::sync::{RECONCILER_FAILED, REQUEST_REFUSED};
@@ -50,8 +50,12 @@ struct Found {
     version: &'static str,
     live: Live,
     status: ExternalStatus,
+    /// Whether it is still what Git declared before.
+    is_outdated: bool,
     /// Whether what they applied last includes the wanted revision.
     has_revision: bool,
+    /// Whether they failed at the wanted revision, and not at one before.
+    fails: bool,
 }
 
 impl Found {
@@ -88,23 +92,21 @@ pub async fn observe(
     let name = view::reconciler_object(&object, scope.target.stage.reconcile.name());
     let Some(live) = scope.hub.live(&object, version).await? else {
         let application = scope.key.title();
-        (status.sync, status.health) = (SyncState::Unknown, Health::Missing);
-        status.message = Some(view::waits(&name, &Waits::Missing { application }));
-        return Ok(Followed::from(status));
+        let message = view::waits(&name, &Waits::Missing { application });
+        return Ok(not_followed(status, declared, Health::Missing, message));
     };
-    let mut found = Found {
-        status: read(scope, declared, &live),
-        object,
-        version,
-        live,
-        has_revision: false,
+    if !scope.is_ours(&live).await? {
+        let message = view::waits(&name, &Waits::OtherSource);
+        return Ok(not_followed(status, declared, Health::Unknown, message));
+    }
+    let mut found = found(ctx, scope, declared, (object, version), live).await?;
+    let all = manifests.as_deref().unwrap_or_default();
+    let counting = if found.leaves_health_to_objects() {
+        all
+    } else {
+        &[]
     };
-    found.has_revision = has_revision(ctx, scope, declared, &found.status).await?;
-    let counting = match &manifests {
-        Ok(manifests) if found.leaves_health_to_objects() => manifests.as_slice(),
-        _ => &[],
-    };
-    let of_objects = health::of_objects(scope, counting, ctx.now()).await?;
+    let of_objects = health::of_objects(ctx, scope, counting).await?;
     if found.status.health.0 == Health::Healthy {
         found.status.health = of_objects;
     }
@@ -119,6 +121,26 @@ pub async fn observe(
         super::status::remember(&mut status, &declared.change, ctx.now());
     }
     Ok(Followed { status, requests })
+}
+
+/// Where nothing of their object counts. A request of a person is done with: it fails.
+fn not_followed(
+    status: ApplicationStatus,
+    declared: &Declared,
+    health: Health,
+    message: String,
+) -> Followed {
+    let requests = &declared.requests;
+    let status = ApplicationStatus {
+        sync: SyncState::Unknown,
+        health,
+        blocked: requests.hard_refresh,
+        reason: requests.hard_refresh.then(|| REQUEST_REFUSED.into()),
+        message: Some(message),
+        sync_request: requests.sync.clone().or(status.sync_request),
+        ..status
+    };
+    Followed::from(status)
 }
 
 impl From<ApplicationStatus> for Followed {
@@ -148,35 +170,46 @@ fn without_theirs(ctx: &Reader, declared: &Declared) -> ApplicationStatus {
     }
 }
 
-/// Their object's status, in terms of this repository.
-fn read(scope: &AppScope<'_>, declared: &Declared, live: &Live) -> ExternalStatus {
-    match &scope.target.stage.reconcile {
-        Reconciler::ArgoCd(_) => {
-            let inputs = declared.change.inputs.as_ref();
-            let in_git = inputs.ok().and_then(|inputs| inputs.as_ref());
-            let in_git = in_git.and_then(|inputs| inputs.declaring_object());
-            argocd::status(live, &scope.key.repo, in_git)
-        }
-        _ => flux::status(live),
-    }
-}
-
-/// Whether what they applied last includes the wanted revision.
-async fn has_revision(
+/// Their object, in terms of this repository.
+async fn found(
     ctx: &Arc<Reader>,
     scope: &AppScope<'_>,
     declared: &Declared,
-    found: &ExternalStatus,
-) -> Result<bool> {
-    let is_in = match &found.applied {
-        Some(Applied::Commit(commit)) => {
-            includes(ctx, &scope.key.repo, commit, &declared.change.revision).await?
+    (object, version): (ResourceKey, &'static str),
+    live: Live,
+) -> Result<Found> {
+    let (repo, change) = (&scope.key.repo, &declared.change);
+    let status = match &scope.target.stage.reconcile {
+        Reconciler::ArgoCd(_) => argocd::status(&live, repo),
+        _ => flux::status(&live),
+    };
+    let now = revision::declared(&change.inputs);
+    let is_outdated = match (&change.declared_before, &now) {
+        (Some(before), Some(now)) => {
+            external::is_outdated(&live["spec"], &before["spec"], &now["spec"])
         }
+        _ => false,
+    };
+    let is_in = match &status.applied {
+        Some(Applied::Commit(commit)) => includes(ctx, repo, commit, &change.revision).await?,
         // There is only its object to be compared.
-        Some(Applied::Elsewhere) => scope.target.declared.is_some(),
+        Some(Applied::Elsewhere) => now.is_some(),
         None => false,
     };
-    Ok(is_in && found.is_as_declared)
+    let fails = match &status.failed {
+        Some(Failure { at: Some(at), .. }) => includes(ctx, repo, at, &change.revision).await?,
+        Some(_) => true,
+        None => false,
+    };
+    Ok(Found {
+        object,
+        version,
+        live,
+        status,
+        is_outdated,
+        has_revision: is_in && !is_outdated,
+        fails,
+    })
 }
 
 /// Whether a commit is known and has another one.
@@ -204,30 +237,21 @@ fn with_external(
         true => SyncState::Synced,
         false => SyncState::OutOfSync,
     };
-    let ExternalStatus {
-        applied, failed, ..
-    } = &found.status;
-    let waits = || match applied {
-        Some(Applied::Commit(commit)) if !found.has_revision && found.status.is_as_declared => {
-            Waits::At(commit.clone())
-        }
-        _ if !found.status.is_as_declared => Waits::OldObject,
-        _ => Waits::NothingApplied,
-    };
+    let failed = found.status.failed.as_ref().filter(|_| found.fails);
     let (health, why) = found.status.health.clone();
     let refused = requests.refused.as_ref();
     let message = status
         .message
-        .or_else(|| failed.as_ref().map(|why| format!("{name}: {why}")))
+        .or_else(|| failed.map(|failed| format!("{name}: {}", failed.why)))
         .or_else(|| match sync {
             SyncState::Synced => Some(why).filter(|why| !why.is_empty()),
-            _ => Some(view::waits(name, &waits())),
+            _ => Some(view::waits(name, &waits(found))),
         });
     let refusal = refused.map(|(why, _)| view::refused_request(name, why));
     let message: Vec<_> = message.into_iter().chain(refusal).collect();
     let reason = match (failed, refused) {
         (Some(_), _) => Some(RECONCILER_FAILED),
-        (None, Some((_, true))) => Some(REQUEST_REFUSED),
+        (None, Some((_, true))) if sync != SyncState::Synced => Some(REQUEST_REFUSED),
         _ => None,
     };
     ApplicationStatus {
@@ -238,6 +262,15 @@ fn with_external(
         message: Some(message.join(". ")).filter(|text| !text.is_empty()),
         sync_request: requests.handled.clone().or(status.sync_request),
         ..status
+    }
+}
+
+fn waits(found: &Found) -> Waits {
+    match (&found.status.applied, &found.status.waits) {
+        _ if found.is_outdated => Waits::OldObject,
+        (_, Some(says)) => Waits::Says(says.clone()),
+        (Some(Applied::Commit(commit)), None) if !found.has_revision => Waits::At(commit.clone()),
+        _ => Waits::NothingApplied,
     }
 }
 

@@ -8,8 +8,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::super::declare::Declared;
 use super::{Found, includes};
@@ -17,10 +19,16 @@ use crate::cluster;
 use crate::controller::cache::locked;
 use crate::controller::dry_run::AppScope;
 use crate::controller::{Reader, Result, Writer};
+use crate::domain::CommitSha;
 use crate::domain::catalog::Reconciler;
 use crate::domain::external::{Refusal, Request, argocd, flux};
 use crate::domain::manifest::ResourceKey;
-use crate::domain::{CommitSha, TargetKey};
+
+/// How long a refusal counts: then the request of a commit is made again, since somebody may have
+/// given the right, and that of a person is said no more where the application is synced.
+const REFUSED_FOR: Duration = Duration::from_secs(300);
+/// Refusals of one application that are kept.
+const MOST_REFUSED: usize = 20;
 
 /// What this process requested for an application. A request is named by the commit to fetch, or by
 /// the text that has the `/sync`.
@@ -28,7 +36,8 @@ use crate::domain::{CommitSha, TargetKey};
 pub struct Requested {
     /// The last one of each object.
     made: HashMap<ResourceKey, String>,
-    refused: Option<(String, Refusal)>,
+    /// Those that were refused, and when.
+    refused: HashMap<String, (Refusal, Instant)>,
 }
 
 /// What there is to request for an application.
@@ -65,18 +74,25 @@ pub async fn observe(
     found: &Found,
 ) -> Result<Requests> {
     let (person, commit) = (&declared.requests.sync, &declared.change.revision);
-    let known = known(ctx, scope.key, found.is_synced());
-    let refused = known.refused.as_ref().and_then(|(id, why)| {
-        let is_of_person = person.as_ref() == Some(id);
-        let counts = is_of_person || id == commit.as_str();
-        counts.then(|| (why.clone(), is_of_person))
+    let known = locked(&ctx.cache.applications.requested)
+        .get(scope.key)
+        .cloned()
+        .unwrap_or_default();
+    let of_commit = || Some((known.refusal(commit.as_str(), false)?, false));
+    let of_person = person.as_ref().and_then(|id| {
+        let why = known.refusal(id, !found.is_synced())?;
+        Some((why, true))
     });
+    let refused = match found.is_synced() {
+        true => of_person,
+        false => of_person.or_else(of_commit),
+    };
     let open = person.clone().filter(|_| declared.requests.hard_refresh);
     let id = match &open {
         Some(id) => id.clone(),
         None => commit.to_string(),
     };
-    let is_refused = matches!(&known.refused, Some((of, _)) if *of == id);
+    let is_refused = known.refusal(&id, open.is_some()).is_some();
     if is_refused || open.is_none() && found.has_revision {
         return Ok(Requests {
             handled: open,
@@ -85,7 +101,7 @@ pub async fn observe(
         });
     }
     let states = match &scope.target.stage.reconcile {
-        Reconciler::ArgoCd(_) => of_argo_cd(scope, found, open.as_deref()),
+        Reconciler::ArgoCd(_) => of_argo_cd(found, open.as_deref()),
         _ => of_flux(ctx, scope, commit, found, open.as_deref()).await?,
     };
     let ((next, is_done), refused) = match (states, &open) {
@@ -95,7 +111,7 @@ pub async fn observe(
         }
         // It may be resumed.
         (Err(why @ Refusal::Suspended), None) => ((Next::Nothing, false), Some((why, false))),
-        (Err(Refusal::OtherSource), None) => ((Next::Nothing, false), refused),
+        (Err(_), None) => ((Next::Nothing, false), refused),
     };
     Ok(Requests {
         next,
@@ -103,18 +119,6 @@ pub async fn observe(
         handled: open.filter(|_| is_done),
         refused,
     })
-}
-
-/// What this process requested. A refusal counts until the application is synced.
-fn known(ctx: &Reader, key: &TargetKey, is_synced: bool) -> Requested {
-    let mut all = locked(&ctx.cache.applications.requested);
-    let Some(known) = all.get_mut(key) else {
-        return Requested::default();
-    };
-    if is_synced {
-        known.refused = None;
-    }
-    known.clone()
 }
 
 /// The first request that is not carried out; and whether there is none. One that this process made
@@ -144,10 +148,7 @@ fn next(
 }
 
 /// `sync`: a person's request. None: it is to look for the newest commit.
-fn of_argo_cd(scope: &AppScope<'_>, found: &Found, sync: Option<&str>) -> States {
-    if !argocd::reads(&found.live, &scope.key.repo) {
-        return Err(Refusal::OtherSource);
-    }
+fn of_argo_cd(found: &Found, sync: Option<&str>) -> States {
     let request = match sync {
         Some(id) => argocd::sync(&found.live, id),
         None => argocd::refresh(&found.live),
@@ -168,7 +169,7 @@ async fn of_flux(
     };
     let source = match scope.hub.live(&object, version).await {
         Ok(Some(source)) => source,
-        Ok(None) => return Ok(Err(Refusal::OtherSource)),
+        Ok(None) => return Ok(Err(Refusal::Missing)),
         Err(cluster::Error::Forbidden { message, .. }) => {
             return Ok(Err(Refusal::Forbidden(message)));
         }
@@ -210,10 +211,11 @@ pub async fn send(ctx: &Writer, scope: &AppScope<'_>, requests: Requests) -> Res
             version,
             patch,
         } => {
-            let writer = ctx.to_cluster(&scope.hub_syncing);
+            let writer = ctx.to_cluster(&scope.requesting);
             let refused = match writer.merge(&object, version, &patch).await {
                 Ok(()) => None,
                 Err(cluster::Error::Forbidden { message, .. }) => Some(Refusal::Forbidden(message)),
+                Err(cluster::Error::Refused { message, .. }) => Some(Refusal::NotTaken(message)),
                 Err(error) => return Err(error.into()),
             };
             (Some(object), refused)
@@ -222,9 +224,26 @@ pub async fn send(ctx: &Writer, scope: &AppScope<'_>, requests: Requests) -> Res
     let mut all = locked(&ctx.cache.applications.requested);
     let requested = all.entry(scope.key.clone()).or_default();
     match (refused, object) {
-        (Some(why), _) => requested.refused = Some((id, why)),
+        (Some(why), _) => requested.refuse(id, why),
         (None, Some(object)) => drop(requested.made.insert(object, id)),
         (None, None) => {}
     }
     Ok(true)
+}
+
+impl Requested {
+    /// Why a request was refused. `for_good`: however long ago.
+    fn refusal(&self, id: &str, for_good: bool) -> Option<Refusal> {
+        let (why, at) = self.refused.get(id)?;
+        (for_good || at.elapsed() < REFUSED_FOR).then(|| why.clone())
+    }
+
+    fn refuse(&mut self, id: String, why: Refusal) {
+        let oldest = self.refused.iter().min_by_key(|(_, (_, at))| *at);
+        let oldest = oldest.map(|(id, _)| id.clone());
+        if let Some(oldest) = oldest.filter(|_| self.refused.len() >= MOST_REFUSED) {
+            self.refused.remove(&oldest);
+        }
+        self.refused.insert(id, (why, Instant::now()));
+    }
 }

@@ -15,13 +15,15 @@ fn found(synced: bool, has_revision: bool) -> Found {
         live: Live::new(serde_json::json!({})),
         status: ExternalStatus {
             applied: Some(Applied::Commit("a".repeat(40).parse().unwrap())),
-            is_as_declared: true,
             synced,
             health: (Health::Progressing, "1 of 2 pods".into()),
             assesses_objects: true,
             failed: None,
+            waits: None,
         },
+        is_outdated: false,
         has_revision,
+        fails: false,
     }
 }
 
@@ -33,10 +35,17 @@ fn told(found: &Found, refused: Option<(Refusal, bool)>) -> ApplicationStatus {
 
 #[test]
 fn it_is_synced_once_their_revision_has_ours() {
-    let mut failed = found(false, true);
-    failed.status.failed = Some("no".into());
+    let failing = |fails: bool| {
+        let (why, at) = ("no".to_string(), None);
+        let mut failed = found(false, true);
+        failed.status.failed = Some(Failure { why, at });
+        failed.fails = fails;
+        failed
+    };
     let mut old = found(true, false);
-    old.status.is_as_declared = false;
+    old.is_outdated = true;
+    let mut waiting = found(false, true);
+    waiting.status.waits = Some("blocked by sync window".into());
     let mut nothing = found(false, false);
     nothing.status.applied = None;
     let cases = [
@@ -55,12 +64,23 @@ fn it_is_synced_once_their_revision_has_ours() {
         (
             old,
             SyncState::OutOfSync,
-            "it is not what Git declares yet: it changes when its own application is synced",
+            "it is not what Git declares yet: whatever applies it has to sync first",
         ),
-        (failed, SyncState::OutOfSync, "it: no"),
+        (
+            waiting,
+            SyncState::OutOfSync,
+            "it waits: blocked by sync window",
+        ),
+        (failing(true), SyncState::OutOfSync, "it: no"),
+        // It failed at an earlier commit.
+        (
+            failing(false),
+            SyncState::OutOfSync,
+            "it has not synced yet",
+        ),
     ];
     for (found, sync, message) in cases {
-        let failed = found.status.failed.is_some();
+        let failed = found.fails;
         let status = told(&found, None);
         assert_eq!(status.sync, sync);
         assert_eq!(status.message.as_deref(), Some(message));

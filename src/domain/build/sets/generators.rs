@@ -97,7 +97,12 @@ fn of_clusters(clusters: &Value, context: &Context<'_>) -> Result<Vec<Parameters
         server: Some(argocd::IN_CLUSTER.into()),
         labels: BTreeMap::new(),
     };
-    let is_named = known.iter().any(|cluster| cluster.name == own.name);
+    if clusters["flatList"] == true {
+        return Err("the generator `clusters` with `flatList` is not evaluated".into());
+    }
+    let is_named = known
+        .iter()
+        .any(|cluster| cluster.name == own.name || cluster.server == own.server);
     let unnamed = (!is_named && !by_labels).then_some(&own);
     let all = unnamed.into_iter().chain(known);
     let selected = all.filter(|cluster| is_selected(selector, &labels_of(cluster)));
@@ -127,6 +132,7 @@ fn of_cluster(
             "metadata",
             json!({"labels": labels_of(cluster), "annotations": {}}),
         ),
+        ("project", json!("")),
         ("values", generator["values"].clone()),
     ] {
         parameters.insert(name.into(), value);

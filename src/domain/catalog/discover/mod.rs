@@ -282,6 +282,7 @@ impl Discover {
             helm,
             declared: Some(Declared {
                 written: written.clone(),
+                charts: argocd::charts(object),
                 transforms,
             }),
             fields: FieldRules::default(),

@@ -62,7 +62,7 @@ impl Objects {
         }
         for object in yaml::documents(text).unwrap_or_default() {
             let kind = object["kind"].as_str().unwrap_or_default();
-            if is_kustomization(file) {
+            if is_kustomization(file) && group_of(&object) != flux::GROUP {
                 self.add_kustomization(file, &object);
             } else if is_read(group_of(&object), kind) && object["$patch"].is_null() {
                 self.all.push((file.into(), object));

@@ -35,7 +35,7 @@ pub(in crate::domain::catalog) struct RawDiscover {
     #[serde(default)]
     pub(in crate::domain::catalog) exclude: Vec<String>,
     /// The clusters that these objects deploy to, beside their own: by the name that Argo CD has for
-    /// one, or that of the Secret with Flux's kubeconfig for it.
+    /// one, or by the Secret with Flux's kubeconfig for it, as NAMESPACE/NAME.
     #[serde(default)]
     pub(in crate::domain::catalog) clusters: Ordered<RawDestination>,
     /// Images that are promoted, by name; `{application}` and the placeholders of `under` are filled
@@ -54,7 +54,8 @@ pub(in crate::domain::catalog) struct RawDestination {
     /// Its labels in Argo CD, by which ApplicationSets choose clusters.
     #[serde(default)]
     labels: BTreeMap<String, String>,
-    /// The name that windlass's settings have for it, where that is another one.
+    /// The name that windlass's settings have for it: by default Argo CD's name, or the namespace of
+    /// Flux's Secret.
     #[serde(default)]
     cluster: Option<String>,
 }
@@ -122,8 +123,9 @@ impl<'de> Deserialize<'de> for RawDiscovers {
 }
 
 fn spoke((name, raw): (String, RawDestination)) -> Spoke {
+    let own = name.split('/').next().unwrap_or(&name).to_string();
     Spoke {
-        cluster: raw.cluster.unwrap_or_else(|| name.clone()),
+        cluster: raw.cluster.unwrap_or(own),
         known: sets::Cluster {
             name,
             server: raw.server,

@@ -101,7 +101,7 @@ fn finding_nothing_is_said() {
 
 #[test]
 fn a_directory_or_a_label_tells_the_stage() {
-    let stages = "version: 1\nstages: { staging: {}, production: { after: [staging] } }\n";
+    let stages = "version: 1\nstages: { staging: { cluster: s }, production: { cluster: p, after: [staging] } }\n";
     let at = |environment: &str| {
         let metadata =
             format!("name: shop, namespace: flux-system, labels: {{env: {environment}}}");
@@ -124,6 +124,13 @@ fn a_directory_or_a_label_tells_the_stage() {
         let text = format!("{stages}{entry}");
         assert_eq!(found(&text, &files).unwrap(), all, "{entry}");
     }
+    // In one cluster it would be one object.
+    let text = format!("{stages}discover: {{ by: flux, label: env }}\n")
+        .replace("cluster: p", "cluster: s");
+    assert_eq!(
+        found(&text, &files).unwrap_err(),
+        "windlass.yaml: shop/staging and shop/production are both reconciled by the Kustomization flux-system/shop of Flux: each has an object of its own"
+    );
 }
 
 #[test]

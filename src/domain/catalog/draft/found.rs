@@ -44,8 +44,20 @@ pub(super) fn discovered(
         let remotes = all
             .iter()
             .filter_map(|(written, object)| written.remote_of(object));
-        let clusters = remotes.filter(|remote| !remote.contains("{{"));
-        let clusters = clusters.map(named).collect();
+        let remotes: BTreeSet<String> = remotes.filter(|remote| !remote.contains("{{")).collect();
+        let mut clusters = BTreeMap::new();
+        for (name, server) in remotes.into_iter().map(named) {
+            // Several may be behind one host.
+            let count = clusters
+                .keys()
+                .filter(|known: &&String| known.starts_with(&name))
+                .count();
+            let name = match clusters.contains_key(&name) {
+                true => format!("{name}-{}", count + 1),
+                false => name,
+            };
+            clusters.insert(name, server);
+        }
         let all: Vec<Written> = all.into_iter().map(|(written, _)| written).collect();
         let under = under(&all);
         let at = under
