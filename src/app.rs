@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::cluster::connect;
 use crate::cluster::lease::Holder;
 use crate::cluster::store::Store;
-use crate::config::Settings;
+use crate::config::{Settings, web_host};
 use crate::controller::activity::{self, Activities};
 use crate::controller::heads::Heads;
 use crate::controller::{
@@ -267,6 +267,7 @@ pub async fn reader(
             previews_as: None,
             renderer: renderer(settings).await?,
             mask: settings.mask.clone(),
+            github_host: Some(web_host(&settings.api_url)),
             applications: Arc::new(tokio::sync::Semaphore::new(APPLICATIONS_AT_ONCE)),
         },
         store,

@@ -29,7 +29,7 @@ mod values;
 
 pub use flags::ServeArgs;
 use values::{api_url, cluster, secrets};
-pub use values::{fleet, kustomize, program};
+pub use values::{fleet, kustomize, program, web_host};
 
 /// Settings that can be used.
 pub struct Settings {

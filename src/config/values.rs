@@ -106,6 +106,14 @@ pub fn program(option: &str, name: &PathBuf) -> anyhow::Result<PathBuf> {
     })
 }
 
+/// The host of repositories, by the address of GitHub's API: `api.github.com`, or `HOST/api/v3` of an
+/// Enterprise Server.
+pub fn web_host(api_url: &str) -> String {
+    let (_, rest) = api_url.split_once("://").unwrap_or(("", api_url));
+    let host = rest.split(['/', ':']).next().unwrap_or(rest);
+    host.strip_prefix("api.").unwrap_or(host).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

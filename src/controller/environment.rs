@@ -74,6 +74,8 @@ pub struct Environment {
     /// The reconcilers that are taken to have let go of their objects, by the titles of the
     /// applications that windlass applies in their place: for `windlass import`.
     pub released: Arc<BTreeMap<String, Reconciler>>,
+    /// The host of GitHub's repositories. None for `windlass plan`, which knows no GitHub.
+    pub github_host: Option<String>,
     /// Of [`APPLICATIONS_AT_ONCE`], for all previews together.
     pub applications: Arc<Semaphore>,
 }
@@ -182,6 +184,7 @@ impl Environment {
             syncing: syncing(cluster),
             hub: reading(hub),
             requesting: hub.clone(),
+            github_host: self.github_host.as_deref(),
             key,
             target,
             owner,

@@ -43,9 +43,8 @@ pub struct CurrentInputs {
     pub revision: CommitSha,
     /// How many commits changed it since the one that was synced last.
     pub behind: u32,
-    /// The object of Argo CD or Flux that declared it in the commit that was synced last, if that
-    /// is another one.
-    pub declared_before: Option<Value>,
+    /// The objects of Argo CD or Flux that declared it since that one, the newest first.
+    pub declared_before: Vec<Value>,
 }
 
 pub async fn change(
@@ -65,13 +64,9 @@ pub async fn change(
     let (inputs, revision, behind, declared_before) = ctx
         .mirror(&key.repo, move |mirror| {
             let (inputs, revision) = change_of(mirror, &tip, &place, previous)?;
-            let Some(synced) = synced.filter(|synced| *synced != revision) else {
-                return Ok((inputs, revision, 0, None));
-            };
-            let behind = behind(mirror, (&tip, &inputs), &place, &synced)?;
-            let before = match &place.written {
-                Some(_) if mirror.knows(&synced)? => declared(&inputs_at(mirror, &synced, &place)?),
-                _ => None,
+            let (behind, before) = match synced.filter(|synced| *synced != revision) {
+                Some(synced) => behind(mirror, (&tip, &inputs), &place, &synced)?,
+                None => (0, Vec::new()),
             };
             Ok((inputs, revision, behind, before))
         })
@@ -124,15 +119,16 @@ pub fn change_of(
     Ok((inputs, at))
 }
 
-/// How many commits of the base, merges counted once, changed the inputs since one that was synced;
-/// at most [`HISTORY`] commits are searched.
+/// How many commits of the base, merges counted once, changed the inputs since one that was synced,
+/// and the objects that declared them before each change; at most [`HISTORY`] commits are searched.
 fn behind(
     mirror: &Mirror,
     (tip, inputs): (&CommitSha, &RenderInputs),
     place: &RenderSource,
     synced: &CommitSha,
-) -> anyhow::Result<u32> {
+) -> anyhow::Result<(u32, Vec<Value>)> {
     let (mut at, mut hash, mut count) = (tip.clone(), hash_of(inputs), 0);
+    let mut declared_before = Vec::new();
     for _ in 0..HISTORY {
         if at == *synced {
             break;
@@ -140,11 +136,15 @@ fn behind(
         let Some(parent) = mirror.parent(&at)? else {
             break;
         };
-        let before = hash_of(&inputs_at(mirror, &parent, place)?);
-        count += u32::from(before != hash);
+        let inputs = inputs_at(mirror, &parent, place)?;
+        let before = hash_of(&inputs);
+        if before != hash {
+            count += 1;
+            declared_before.extend(declared(&inputs));
+        }
         (at, hash) = (parent, before);
     }
-    Ok(count)
+    Ok((count, declared_before))
 }
 
 /// The inputs of an application at a base.

@@ -32,6 +32,16 @@ impl RepoName {
         format!("{owner}/{name}").parse().ok()
     }
 
+    /// Whether a URL names another repository at a host. One at another host may be a mirror of this
+    /// one.
+    pub fn is_other_at(&self, host: &str, url: &str) -> bool {
+        let (_, rest) = url.split_once("://").unwrap_or(("", url));
+        let rest = rest.split('/').next().unwrap_or(rest);
+        let (_, of_url) = rest.rsplit_once('@').unwrap_or(("", rest));
+        let of_url = of_url.split(':').next().unwrap_or(of_url);
+        of_url.eq_ignore_ascii_case(host) && !self.has_url(url)
+    }
+
     /// Whether this is the repository of a URL. GitHub's names have no case.
     pub fn has_url(&self, url: &str) -> bool {
         Self::of_url(url).is_some_and(|of| of.to_string().eq_ignore_ascii_case(&self.to_string()))
@@ -275,6 +285,22 @@ impl fmt::Display for MergeGroup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_repository_is_one_at_the_same_host() {
+        let repo: RepoName = "acme/config".parse().unwrap();
+        for (url, other) in [
+            ("https://github.com/acme/config.git", false),
+            ("https://github.com/acme/other", true),
+            ("git@github.com:acme/other.git", true),
+            ("ssh://git@github.com/acme/other", true),
+            ("https://user:token@GitHub.com/acme/other", true),
+            ("https://git.internal/mirrors/acme-config", false),
+            ("ssh://git@git.internal:2222/x/y", false),
+        ] {
+            assert_eq!(repo.is_other_at("github.com", url), other, "{url}");
+        }
+    }
 
     #[test]
     fn names_hold_what_they_promise() {

@@ -169,6 +169,7 @@ pub(super) async fn environment(
         },
         renderer,
         mask: Mask::new(&key),
+        github_host: None,
         applications: Arc::new(Semaphore::new(APPLICATIONS_AT_ONCE)),
     })
 }

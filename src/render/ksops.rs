@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::inflation::with_resources;
 use super::inputs::{Inputs, Walk};
+use super::remote::Base;
 use crate::domain::{Invalid, yaml};
 
 /// The kind of the generator.
@@ -50,10 +51,16 @@ impl Walk<'_> {
                 files.extend(files_of(object).map_err(|why| Invalid(format!("{at}: {why}")))?);
             }
             for encrypted in &files {
-                let path = self.reference(directory, &at, encrypted)?;
-                let text =
-                    path.map(|path| String::from_utf8_lossy(&self.files[&path]).into_owned());
-                let text = text.unwrap_or_default();
+                let path = match Base::parse(encrypted) {
+                    None => self.reference(directory, &at, encrypted)?,
+                    Some(_) => None,
+                };
+                let Some(path) = path else {
+                    return Err(Invalid(format!(
+                        "{at}: `{encrypted}` is no file of this repository, as {KIND} reads them"
+                    )));
+                };
+                let text = String::from_utf8_lossy(&self.files[&path]).into_owned();
                 if let Some(option) = OPTIONS.iter().find(|option| has_option(&text, option)) {
                     return Err(Invalid(format!(
                         "{at}: `{encrypted}` has the annotation `{option}`, by which its name or its data depend on what is encrypted: windlass renders before it decrypts"

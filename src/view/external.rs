@@ -39,6 +39,9 @@ pub fn refused_request(object: &str, why: &Refusal) -> String {
                 quoted(message)
             )
         }
+        Refusal::Shared => format!(
+            "windlass requests no sync of {object}, since another stage has the same object. Sync it there"
+        ),
         Refusal::Missing => format!("{object} does not exist"),
         Refusal::Suspended => {
             format!("{object}, or its source, is suspended: `flux resume` starts it again")

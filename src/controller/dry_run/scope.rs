@@ -34,6 +34,9 @@ pub struct AppScope<'a> {
     /// The same with windlass's own rights, to make requests to it: whoever may change an Application
     /// has Argo CD's rights, so that no project's account is to have that.
     pub requesting: Cluster,
+    /// The host of GitHub's repositories. None: it is not known, and whoever reads has their own
+    /// rights.
+    pub github_host: Option<&'a str>,
     pub key: &'a TargetKey,
     pub target: &'a Target,
     /// The value of our label on its objects.
@@ -198,20 +201,29 @@ impl AppScope<'_> {
         })
     }
 
-    /// Whether an object of Argo CD or Flux renders this repository: what is known of another one is
-    /// not this repository's to see. Flux's other sources do not tell whose they are.
+    /// Whether an object of Argo CD or Flux may be read for this repository: what is known of another
+    /// repository's is not this one's to see. A URL of another host than GitHub's may be a mirror's;
+    /// Flux's other sources do not tell whose they are.
     pub async fn is_ours(&self, live: &Live) -> ClusterResult<bool> {
         let repo = &self.key.repo;
+        let Some(host) = self.github_host else {
+            return Ok(true);
+        };
         if let Reconciler::ArgoCd(_) = self.target.stage.reconcile {
-            let declared = self.target.declared.as_ref();
-            let charts = declared.map_or(&[][..], |declared| &declared.charts);
-            return Ok(argocd::is_of(live, repo, charts));
+            return Ok(self.is_of_argo_cd(live) || argocd::may_mirror(live, repo, host));
         }
         let Some((source, version)) = flux::source(live) else {
             return Ok(true);
         };
         let source = self.if_readable(&source, version).await?;
-        Ok(source.is_none_or(|source| flux::is_of(&source, repo)))
+        Ok(source.is_none_or(|source| flux::may_mirror(&source, repo, host)))
+    }
+
+    /// Whether an Application renders this repository, or the charts that it declares there.
+    pub fn is_of_argo_cd(&self, live: &Live) -> bool {
+        let declared = self.target.declared.as_ref();
+        let charts = declared.map_or(&[][..], |declared| &declared.charts);
+        argocd::is_of(live, &self.key.repo, charts)
     }
 
     async fn if_readable(&self, key: &ResourceKey, version: &str) -> ClusterResult<Option<Live>> {

@@ -13,28 +13,6 @@ use crate::domain::{Invalid, RepoName, directories_of};
 /// The most applications of a file, in each stage and cluster.
 const MOST_TARGETS: usize = 20_000;
 
-/// An error if two applications are reconciled by one object of Argo CD or Flux: what is requested
-/// in the one stage would be carried out in the other.
-fn one_each(targets: &[Target]) -> Result<(), Invalid> {
-    let mut known = BTreeMap::new();
-    for target in targets {
-        let reconcile = &target.stage.reconcile;
-        let Some((object, _)) = reconcile.object() else {
-            continue;
-        };
-        let cluster = reconcile.hub().unwrap_or(&target.destination.cluster);
-        let name = object.to_string();
-        if let Some(other) = known.insert((cluster.to_string(), object), target.title()) {
-            return Err(invalid(format_args!(
-                "{other} and {} are both reconciled by the {name} of {}: each has an object of its own",
-                target.title(),
-                reconcile.name()
-            )));
-        }
-    }
-    Ok(())
-}
-
 impl Catalog {
     /// The applications in a tree by their paths: see [`Self::expand_with`].
     pub fn expand(&self, tree: &Tree) -> Result<Vec<Target>, Invalid> {
@@ -50,11 +28,20 @@ impl Catalog {
         repo: &RepoName,
     ) -> Result<Vec<Target>, Invalid> {
         let mut found = self.by_paths(tree)?;
-        // An entry wins over an object of the same name.
+        // An entry wins over an object of the same name, and over the object that it names.
         let names = |target: &Target| (target.application.clone(), target.stage.name.clone());
         let named: BTreeSet<_> = found.iter().map(names).collect();
+        let object = |target: &Target| {
+            let (object, _) = target.stage.reconcile.object()?;
+            Some((target.destination.cluster.clone(), object))
+        };
+        let taken: BTreeSet<_> = found.iter().filter_map(object).collect();
+        let is_new = |target: &Target| {
+            let is_taken = object(target).is_some_and(|object| taken.contains(&object));
+            !is_taken && !named.contains(&names(target))
+        };
         let discovered = self.discovered(objects, repo)?.into_iter();
-        found.extend(discovered.filter(|target| !named.contains(&names(target))));
+        found.extend(discovered.filter(is_new));
         self.unite(found)
     }
 
@@ -101,7 +88,6 @@ impl Catalog {
             }
         }
         let mut targets: Vec<_> = targets.into_values().collect();
-        one_each(&targets)?;
         let declared: BTreeSet<_> = targets
             .iter()
             .map(|target| (target.application.clone(), target.stage.name.clone()))

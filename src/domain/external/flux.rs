@@ -16,7 +16,14 @@ const REQUESTED: &str = "reconcile.fluxcd.io/requestedAt";
 const SOURCES: &str = "source.toolkit.fluxcd.io";
 const GIT_REPOSITORY: &str = "GitRepository";
 /// Reasons of `Ready` for which it waits for something else, and looks again by itself.
-const WAITING: [&str; 1] = ["DependencyNotReady"];
+const WAITING: [&str; 2] = ["DependencyNotReady", "HealthCheckCanceled"];
+/// Reasons of a failure after `lastAttemptedRevision` is set. The others are of an attempt before it.
+const ATTEMPTED: [&str; 4] = [
+    "BuildFailed",
+    "HealthCheckFailed",
+    "PruneFailed",
+    "ReconciliationFailed",
+];
 
 /// A Kustomization's status.
 pub fn status(live: &Live) -> ExternalStatus {
@@ -34,7 +41,9 @@ pub fn status(live: &Live) -> ExternalStatus {
     let reason = |of: Option<&Value>| of.map_or_else(String::new, |of| text(&of["reason"]));
     // Where it failed and tries again, Flux says so by `Reconciling`.
     let retries = is(ready, "False") && reason(condition("Reconciling")) == "ProgressingWithRetry";
-    let waits = WAITING.contains(&reason(ready).as_str());
+    // Its source is about to have another artifact.
+    let awaits_source = reason(ready) == "ArtifactFailed" && message.contains("retrying in");
+    let waits = WAITING.contains(&reason(ready).as_str()) || awaits_source;
     let health = if is_suspended(live) {
         (Health::Suspended, "it is suspended".to_string())
     } else if retries && !waits {
@@ -53,7 +62,11 @@ pub fn status(live: &Live) -> ExternalStatus {
     };
     let failed = (health.0 == Health::Degraded).then(|| Failure {
         why: message.clone(),
-        at: commit(&status["lastAttemptedRevision"]),
+        at: match ATTEMPTED.contains(&reason(ready).as_str()) {
+            true => commit(&status["lastAttemptedRevision"]),
+            false => None,
+        },
+        is_of_before: false,
     });
     ExternalStatus {
         applied: applied(status).map(Applied::Commit),
@@ -95,6 +108,11 @@ pub fn source(live: &Live) -> Option<(ResourceKey, &'static str)> {
 /// Whether a GitRepository is this repository.
 pub fn is_of(source: &Live, repo: &RepoName) -> bool {
     repo.has_url(&text(&source["spec"]["url"]))
+}
+
+/// Whether it may be this repository by a mirror's URL: it is no other one of this host.
+pub fn may_mirror(source: &Live, repo: &RepoName, host: &str) -> bool {
+    !repo.is_other_at(host, &text(&source["spec"]["url"]))
 }
 
 /// Whether an object of Flux is not reconciled until somebody resumes it.
@@ -144,7 +162,8 @@ mod tests {
         assert!(!healthy.assesses_objects);
         let failure = Failure {
             why: "m".into(),
-            at: Some(sha()),
+            at: None,
+            is_of_before: false,
         };
         assert_eq!(status(&ready("False")).failed, Some(failure));
         let new = status(&Live::new(json!({"metadata": {"generation": 1}})));
@@ -174,6 +193,8 @@ mod tests {
         );
         let again = of("BuildFailed", builds);
         assert_eq!((again.health.0, again.failed), (Health::Progressing, None));
+        let path = of("ArtifactFailed", retries.clone());
+        assert_eq!(path.failed.map(|failed| failed.at), Some(None));
         for reconciling in [Value::Null, retries] {
             let waits = of("DependencyNotReady", reconciling);
             assert_eq!((waits.health.0, waits.failed), (Health::Progressing, None));

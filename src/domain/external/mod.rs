@@ -33,6 +33,8 @@ pub struct Failure {
     pub why: String,
     /// The commit that it failed at. None: whatever the commit is.
     pub at: Option<CommitSha>,
+    /// Whether it was read before, and may be tried again now.
+    pub is_of_before: bool,
 }
 
 /// What another reconciler applied.
@@ -71,6 +73,8 @@ pub enum Refusal {
     NotTaken(String),
     /// Its object has another repository as its source, which is not windlass's to sync.
     OtherSource,
+    /// Another stage has the same object.
+    Shared,
     /// It does not exist.
     Missing,
     /// It, or its source, is suspended.

@@ -234,7 +234,7 @@ async fn argo_cd_is_requested_to_refresh_after_a_merge_and_to_sync_by_command() 
     // Another repository's Application is not followed.
     kept.patch(
         &kept.object(),
-        json!({"spec": {"source": {"repoURL": "https://github.com/other/config"}}}),
+        json!({"spec": {"source": {"repoURL": format!("{}/other/config.git", world.forge.url())}}}),
     );
     world.comment("bob", number, "/sync");
     has(

@@ -130,12 +130,17 @@ fn not_followed(
     health: Health,
     message: String,
 ) -> Followed {
-    let requests = &declared.requests;
+    let (requests, before) = (&declared.requests, &declared.status);
+    // For as long as the commit that was wanted then is.
+    let was_refused = before.reason.as_deref() == Some(REQUEST_REFUSED)
+        && before.sync_request == requests.sync
+        && before.revision.as_ref() == Some(&declared.change.revision);
+    let blocked = requests.hard_refresh || was_refused;
     let status = ApplicationStatus {
         sync: SyncState::Unknown,
         health,
-        blocked: requests.hard_refresh,
-        reason: requests.hard_refresh.then(|| REQUEST_REFUSED.into()),
+        blocked,
+        reason: blocked.then(|| REQUEST_REFUSED.into()),
         message: Some(message),
         sync_request: requests.sync.clone().or(status.sync_request),
         ..status
@@ -184,12 +189,10 @@ async fn found(
         _ => flux::status(&live),
     };
     let now = revision::declared(&change.inputs);
-    let is_outdated = match (&change.declared_before, &now) {
-        (Some(before), Some(now)) => {
-            external::is_outdated(&live["spec"], &before["spec"], &now["spec"])
-        }
-        _ => false,
-    };
+    let is_outdated = now.as_ref().is_some_and(|now| {
+        let mut before = change.declared_before.iter();
+        before.any(|before| external::is_outdated(&live["spec"], &before["spec"], &now["spec"]))
+    });
     let is_in = match &status.applied {
         Some(Applied::Commit(commit)) => includes(ctx, repo, commit, &change.revision).await?,
         // There is only its object to be compared.
@@ -198,9 +201,19 @@ async fn found(
     };
     let fails = match &status.failed {
         Some(Failure { at: Some(at), .. }) => includes(ctx, repo, at, &change.revision).await?,
-        Some(_) => true,
+        Some(_) => !is_outdated,
         None => false,
     };
+    let mut status = status;
+    if !(is_in && status.synced) {
+        let before = failed_before(declared, &status);
+        status.failed = status.failed.or(before);
+    }
+    let fails = fails
+        || status
+            .failed
+            .as_ref()
+            .is_some_and(|failed| failed.is_of_before);
     Ok(Found {
         object,
         version,
@@ -209,6 +222,21 @@ async fn found(
         is_outdated,
         has_revision: is_in && !is_outdated,
         fails,
+    })
+}
+
+/// The failure that was reported of the wanted revision: Flux tries again and again, and says while it
+/// does that it is building.
+fn failed_before(declared: &Declared, status: &ExternalStatus) -> Option<Failure> {
+    let before = &declared.status;
+    let is_same = before.reason.as_deref() == Some(RECONCILER_FAILED)
+        && before.revision.as_ref() == Some(&declared.change.revision)
+        && status.health.0 == Health::Progressing
+        && status.waits.is_none();
+    is_same.then(|| Failure {
+        why: before.message.clone().unwrap_or_default(),
+        at: None,
+        is_of_before: true,
     })
 }
 
@@ -242,7 +270,12 @@ fn with_external(
     let refused = requests.refused.as_ref();
     let message = status
         .message
-        .or_else(|| failed.map(|failed| format!("{name}: {}", failed.why)))
+        .or_else(|| {
+            failed.map(|failed| match failed.is_of_before {
+                true => failed.why.clone(),
+                false => format!("{name}: {}", failed.why),
+            })
+        })
         .or_else(|| match sync {
             SyncState::Synced => Some(why).filter(|why| !why.is_empty()),
             _ => Some(view::waits(name, &waits(found))),
@@ -299,7 +332,8 @@ pub async fn act(ctx: &Writer, key: &TargetKey, external: External) -> Result<Re
         emit_status(ctx, key, &object, Some(&declared.status));
     }
     let scope = declared.scope(ctx, key)?;
-    let requested = requests::send(ctx, &scope, requests).await?;
+    let commit = &declared.change.revision;
+    let requested = requests::send(ctx, &scope, commit, requests).await?;
     // The longer nothing changes, the less often it is polled.
     let mut polls = locked(&ctx.cache.applications.polls);
     let pause = polls.entry(key.clone()).or_insert(WHILE_AWAITED);

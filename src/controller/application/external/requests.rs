@@ -20,7 +20,7 @@ use crate::controller::cache::locked;
 use crate::controller::dry_run::AppScope;
 use crate::controller::{Reader, Result, Writer};
 use crate::domain::CommitSha;
-use crate::domain::catalog::Reconciler;
+use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::external::{Refusal, Request, argocd, flux};
 use crate::domain::manifest::ResourceKey;
 
@@ -36,8 +36,16 @@ const MOST_REFUSED: usize = 20;
 pub struct Requested {
     /// The last one of each object.
     made: HashMap<ResourceKey, String>,
-    /// Those that were refused, and when.
-    refused: HashMap<String, (Refusal, Instant)>,
+    /// Those that were refused.
+    refused: HashMap<String, Refused>,
+}
+
+/// Why a request was refused, when, and which commit was wanted then.
+#[derive(Debug, Clone)]
+struct Refused {
+    why: Refusal,
+    at: Instant,
+    commit: String,
 }
 
 /// What there is to request for an application.
@@ -78,11 +86,12 @@ pub async fn observe(
         .get(scope.key)
         .cloned()
         .unwrap_or_default();
-    let of_commit = || Some((known.refusal(commit.as_str(), false)?, false));
-    let of_person = person.as_ref().and_then(|id| {
-        let why = known.refusal(id, !found.is_synced())?;
-        Some((why, true))
-    });
+    let of_commit = || Some((known.refusal(commit.as_str(), None)?, false));
+    // A person waits for it until this commit is synced.
+    let until = Some(commit).filter(|_| !found.is_synced());
+    let of_person = person
+        .as_ref()
+        .and_then(|id| Some((known.refusal(id, until)?, true)));
     let refused = match found.is_synced() {
         true => of_person,
         false => of_person.or_else(of_commit),
@@ -92,7 +101,10 @@ pub async fn observe(
         Some(id) => id.clone(),
         None => commit.to_string(),
     };
-    let is_refused = known.refusal(&id, open.is_some()).is_some();
+    let is_refused = match &open {
+        Some(id) => known.refused.contains_key(id),
+        None => known.refusal(&id, None).is_some(),
+    };
     if is_refused || open.is_none() && found.has_revision {
         return Ok(Requests {
             handled: open,
@@ -101,7 +113,8 @@ pub async fn observe(
         });
     }
     let states = match &scope.target.stage.reconcile {
-        Reconciler::ArgoCd(_) => of_argo_cd(found, open.as_deref()),
+        _ if is_shared(scope, declared) => Err(Refusal::Shared),
+        Reconciler::ArgoCd(_) => of_argo_cd(scope, found, open.as_deref()),
         _ => of_flux(ctx, scope, commit, found, open.as_deref()).await?,
     };
     let ((next, is_done), refused) = match (states, &open) {
@@ -119,6 +132,21 @@ pub async fn observe(
         handled: open.filter(|_| is_done),
         refused,
     })
+}
+
+/// Whether another stage has the same object: what is requested in one would be carried out in the
+/// other, whose people were not asked.
+fn is_shared(scope: &AppScope<'_>, declared: &Declared) -> bool {
+    let of = |target: &Target| {
+        let (object, _) = target.stage.reconcile.object()?;
+        let hub = target.stage.reconcile.hub();
+        let cluster = hub.unwrap_or(&target.destination.cluster).to_string();
+        Some((cluster, object))
+    };
+    let configured = declared.base.configured().into_iter();
+    let own = of(scope.target);
+    let mut others = configured.flat_map(|all| &all.targets);
+    others.any(|other| other.stage.name != scope.target.stage.name && of(other) == own)
 }
 
 /// The first request that is not carried out; and whether there is none. One that this process made
@@ -148,7 +176,10 @@ fn next(
 }
 
 /// `sync`: a person's request. None: it is to look for the newest commit.
-fn of_argo_cd(found: &Found, sync: Option<&str>) -> States {
+fn of_argo_cd(scope: &AppScope<'_>, found: &Found, sync: Option<&str>) -> States {
+    if !scope.is_of_argo_cd(&found.live) {
+        return Err(Refusal::OtherSource);
+    }
     let request = match sync {
         Some(id) => argocd::sync(&found.live, id),
         None => argocd::refresh(&found.live),
@@ -201,7 +232,12 @@ async fn of_flux(
 
 /// Writes what is to be requested. True: something was written or refused, so that it is to be
 /// observed again soon.
-pub async fn send(ctx: &Writer, scope: &AppScope<'_>, requests: Requests) -> Result<bool> {
+pub async fn send(
+    ctx: &Writer,
+    scope: &AppScope<'_>,
+    commit: &CommitSha,
+    requests: Requests,
+) -> Result<bool> {
     let Requests { id, next, .. } = requests;
     let (object, refused) = match next {
         Next::Nothing => return Ok(false),
@@ -224,7 +260,10 @@ pub async fn send(ctx: &Writer, scope: &AppScope<'_>, requests: Requests) -> Res
     let mut all = locked(&ctx.cache.applications.requested);
     let requested = all.entry(scope.key.clone()).or_default();
     match (refused, object) {
-        (Some(why), _) => requested.refuse(id, why),
+        (Some(why), _) => {
+            let (at, commit) = (Instant::now(), commit.to_string());
+            requested.refuse(id, Refused { why, at, commit });
+        }
         (None, Some(object)) => drop(requested.made.insert(object, id)),
         (None, None) => {}
     }
@@ -232,18 +271,19 @@ pub async fn send(ctx: &Writer, scope: &AppScope<'_>, requests: Requests) -> Res
 }
 
 impl Requested {
-    /// Why a request was refused. `for_good`: however long ago.
-    fn refusal(&self, id: &str, for_good: bool) -> Option<Refusal> {
-        let (why, at) = self.refused.get(id)?;
-        (for_good || at.elapsed() < REFUSED_FOR).then(|| why.clone())
+    /// Why a request was refused: not long ago, or while this commit was wanted.
+    fn refusal(&self, id: &str, commit: Option<&CommitSha>) -> Option<Refusal> {
+        let refused = self.refused.get(id)?;
+        let is_of = commit.is_some_and(|commit| commit.as_str() == refused.commit);
+        (is_of || refused.at.elapsed() < REFUSED_FOR).then(|| refused.why.clone())
     }
 
-    fn refuse(&mut self, id: String, why: Refusal) {
-        let oldest = self.refused.iter().min_by_key(|(_, (_, at))| *at);
+    fn refuse(&mut self, id: String, refused: Refused) {
+        let oldest = self.refused.iter().min_by_key(|(_, refused)| refused.at);
         let oldest = oldest.map(|(id, _)| id.clone());
         if let Some(oldest) = oldest.filter(|_| self.refused.len() >= MOST_REFUSED) {
             self.refused.remove(&oldest);
         }
-        self.refused.insert(id, (why, Instant::now()));
+        self.refused.insert(id, refused);
     }
 }

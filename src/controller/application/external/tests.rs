@@ -38,7 +38,11 @@ fn it_is_synced_once_their_revision_has_ours() {
     let failing = |fails: bool| {
         let (why, at) = ("no".to_string(), None);
         let mut failed = found(false, true);
-        failed.status.failed = Some(Failure { why, at });
+        failed.status.failed = Some(Failure {
+            why,
+            at,
+            is_of_before: false,
+        });
         failed.fails = fails;
         failed
     };

@@ -105,11 +105,20 @@ fn of_clusters(clusters: &Value, context: &Context<'_>) -> Result<Vec<Parameters
         .any(|cluster| cluster.name == own.name || cluster.server == own.server);
     let unnamed = (!is_named && !by_labels).then_some(&own);
     let all = unnamed.into_iter().chain(known);
-    let selected = all.filter(|cluster| is_selected(selector, &labels_of(cluster)));
+    let selected = all.filter(|cluster| {
+        let mut labels = labels_of(cluster);
+        // The label of a cluster's Secret; Argo CD's own has none where nobody made one.
+        if !std::ptr::eq(*cluster, &own) {
+            labels.insert(SECRET_TYPE.into(), "cluster".into());
+        }
+        is_selected(selector, &labels)
+    });
     selected
         .map(|cluster| of_cluster(cluster, clusters, context))
         .collect()
 }
+
+const SECRET_TYPE: &str = "argocd.argoproj.io/secret-type";
 
 fn labels_of(cluster: &Cluster) -> Parameters {
     let labels = cluster.labels.iter();

@@ -310,6 +310,13 @@ fn clusters_are_chosen_by_the_labels_that_windlass_yaml_gives_them() {
             &["core: x"],
         ),
         (
+            "[{clusters: {selector: {matchLabels: {argocd.argoproj.io/secret-type: cluster}}}}]",
+            false,
+            "{{nameNormalized}}",
+            "x",
+            &["eu-1: x", "us-1: x", "core: x"],
+        ),
+        (
             "[{clusters: {}}]",
             false,
             "{{nameNormalized}}",

@@ -13,6 +13,8 @@ use crate::domain::{Invalid, RepoName, directories_of, yaml};
 
 /// The most objects that are read.
 const MOST_OBJECTS: usize = 5_000;
+/// How many kustomizations are followed, one below the other.
+const MOST_NESTED: usize = 16;
 /// The API group of Flux's sources.
 const SOURCES: &str = "source.toolkit.fluxcd.io";
 
@@ -29,6 +31,8 @@ pub struct Objects {
     namespaces: BTreeMap<String, String>,
     /// What they put before and behind names.
     affixes: BTreeMap<String, (String, String)>,
+    /// The files and directories that they name.
+    resources: BTreeMap<String, Vec<String>>,
     /// The Applications that ApplicationSets make.
     pub(super) made: Vec<(Written, Value)>,
     /// The ApplicationSets that cannot be evaluated, and why.
@@ -86,11 +90,15 @@ impl Objects {
             self.affixes.insert(directory.into(), affixes);
         }
         let items = |field: &str| kustomization[field].as_array().into_iter().flatten();
+        let inside = |path: &str| path_inside(&format!("{directory}/{path}"));
+        let resources = ["resources", "bases", "components"].into_iter();
+        let resources = resources.flat_map(items).filter_map(Value::as_str);
+        self.resources
+            .insert(directory.into(), resources.filter_map(inside).collect());
         let patches = items("patches").map(|patch| &patch["path"]);
         let paths = patches.chain(items("patchesStrategicMerge"));
         let paths = paths.filter_map(Value::as_str);
-        let inside = paths.filter_map(|path| path_inside(&format!("{directory}/{path}")));
-        self.patches.extend(inside);
+        self.patches.extend(paths.filter_map(inside));
     }
 
     /// The objects, with their files.
@@ -131,11 +139,21 @@ impl Objects {
     /// The name of an object in a file in the cluster: each kustomization above it may lengthen it.
     fn name(&self, file: &str, name: &str) -> String {
         let all: Vec<_> = directories_of(file)
-            .filter_map(|directory| self.affixes.get(directory))
+            .filter_map(|directory| Some((directory, self.affixes.get(directory)?)))
+            .filter(|(directory, _)| self.reaches(directory, file, MOST_NESTED))
+            .map(|(_, affixes)| affixes)
             .collect();
         let longer =
             |name: String, (prefix, suffix): &&(String, String)| format!("{prefix}{name}{suffix}");
         all.iter().rev().fold(name.to_string(), longer)
+    }
+
+    /// Whether a kustomization has a file among its resources, or among those of a directory below
+    /// it.
+    fn reaches(&self, directory: &str, file: &str, depth: usize) -> bool {
+        let all = self.resources.get(directory).into_iter().flatten();
+        let mut all = all.filter(|path| file.starts_with(path.as_str()));
+        all.any(|path| path == file || depth > 0 && self.reaches(path, file, depth - 1))
     }
 
     /// The object that declares an application.

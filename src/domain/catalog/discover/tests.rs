@@ -124,13 +124,6 @@ fn a_directory_or_a_label_tells_the_stage() {
         let text = format!("{stages}{entry}");
         assert_eq!(found(&text, &files).unwrap(), all, "{entry}");
     }
-    // In one cluster it would be one object.
-    let text = format!("{stages}discover: {{ by: flux, label: env }}\n")
-        .replace("cluster: p", "cluster: s");
-    assert_eq!(
-        found(&text, &files).unwrap_err(),
-        "windlass.yaml: shop/staging and shop/production are both reconciled by the Kustomization flux-system/shop of Flux: each has an object of its own"
-    );
 }
 
 #[test]
@@ -325,5 +318,20 @@ fn kustomizations_above_an_object_lengthen_its_name() {
             "all-shop-eu/live flux-system: a by flux-system/all-shop-eu",
             "all-shop-us/live flux-system: b by flux-system/all-shop-us"
         ]
+    );
+    // One that does not name the file does not change it.
+    let beside = [
+        (
+            "a/kustomization.yaml",
+            "namePrefix: prod-\nresources: [b.yaml]\n".to_string(),
+        ),
+        (
+            "a/ks.yaml",
+            kustomization("name: shop, namespace: flux-system", "./a"),
+        ),
+    ];
+    assert_eq!(
+        found("version: 1\ndiscover: flux\n", &beside).unwrap(),
+        ["shop/live flux-system: a by flux-system/shop"]
     );
 }

@@ -64,11 +64,20 @@ pub(super) fn discovered(
             .as_ref()
             .map(|under| under.pattern.matches('/').count());
         let twins = twins(&all, at);
-        if twins.len() > MOST_EXCLUDED {
+        // A file with something else is not left out as a whole.
+        let declares_more = all.iter().any(|written| {
+            let twin = twins.get(&written.file);
+            twin.is_some_and(|(names, _)| !names.contains(&written.name))
+        });
+        if twins.len() > MOST_EXCLUDED || declares_more {
             return Ok(None);
         }
-        left_out.extend(twins.iter().map(|(file, (name, other))| {
-            format!("{file}: it declares {name}, and so does {other}")
+        left_out.extend(twins.iter().map(|(file, (names, other))| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            format!(
+                "{file}: it declares {}, and so does {other}",
+                names.join(", ")
+            )
         }));
         entries.push(Entry {
             by,
@@ -89,9 +98,10 @@ fn named(remote: String) -> (String, Option<String>) {
     (host.to_string(), Some(remote))
 }
 
-/// The files that declare what an earlier file declares, each with its name and that file.
-fn twins(all: &[Written], at: Option<usize>) -> BTreeMap<String, (String, String)> {
-    let (mut first, mut twins) = (BTreeMap::new(), BTreeMap::new());
+/// The files that declare what an earlier file declares, each with the names and that file.
+fn twins(all: &[Written], at: Option<usize>) -> BTreeMap<String, (BTreeSet<String>, String)> {
+    let mut first = BTreeMap::new();
+    let mut twins = BTreeMap::<String, (BTreeSet<String>, String)>::new();
     for written in all {
         let directory = at.and_then(|at| written.file.split('/').nth(at));
         let key = (directory, &written.namespace, &written.name);
@@ -100,8 +110,9 @@ fn twins(all: &[Written], at: Option<usize>) -> BTreeMap<String, (String, String
             // Two in one file are not told apart by files.
             Some(file) if **file == written.file => {}
             Some(file) => {
-                let twin = (written.name.clone(), file.to_string());
-                twins.insert(written.file.clone(), twin);
+                let twin = twins.entry(written.file.clone());
+                let (names, _) = twin.or_insert_with(|| (BTreeSet::new(), file.to_string()));
+                names.insert(written.name.clone());
             }
         }
     }
