@@ -35,17 +35,28 @@ impl RepoName {
     /// Whether a URL names another repository at a host. One at another host may be a mirror of this
     /// one.
     pub fn is_other_at(&self, host: &str, url: &str) -> bool {
-        let (_, rest) = url.split_once("://").unwrap_or(("", url));
-        let rest = rest.split('/').next().unwrap_or(rest);
-        let (_, of_url) = rest.rsplit_once('@').unwrap_or(("", rest));
-        let of_url = of_url.split(':').next().unwrap_or(of_url);
-        of_url.eq_ignore_ascii_case(host) && !self.has_url(url)
+        is_at(host, url) && !self.has_url(url)
+    }
+
+    /// Whether this is the repository of a URL at this host. None: at any.
+    pub fn has_url_at(&self, host: Option<&str>, url: &str) -> bool {
+        self.has_url(url) && host.is_none_or(|host| is_at(host, url))
     }
 
     /// Whether this is the repository of a URL. GitHub's names have no case.
     pub fn has_url(&self, url: &str) -> bool {
         Self::of_url(url).is_some_and(|of| of.to_string().eq_ignore_ascii_case(&self.to_string()))
     }
+}
+
+/// Whether a URL is one of a host; GitHub's is also reached as `ssh.github.com`.
+fn is_at(host: &str, url: &str) -> bool {
+    let (_, rest) = url.split_once("://").unwrap_or(("", url));
+    let rest = rest.split('/').next().unwrap_or(rest);
+    let (_, of_url) = rest.rsplit_once('@').unwrap_or(("", rest));
+    let of_url = of_url.split(':').next().unwrap_or(of_url).to_lowercase();
+    let of_url = of_url.strip_prefix("ssh.").unwrap_or(&of_url);
+    of_url.strip_prefix("www.").unwrap_or(of_url) == host.to_lowercase()
 }
 
 impl FromStr for RepoName {
@@ -300,6 +311,15 @@ mod tests {
         ] {
             assert_eq!(repo.is_other_at("github.com", url), other, "{url}");
         }
+        for (url, same) in [
+            ("https://github.com/Acme/config.git", true),
+            ("ssh://git@ssh.github.com:443/acme/config.git", true),
+            ("https://gitlab.internal/acme/config", false),
+            ("https://github.com/acme/other", false),
+        ] {
+            assert_eq!(repo.has_url_at(Some("github.com"), url), same, "{url}");
+        }
+        assert!(repo.has_url_at(None, "https://gitlab.internal/acme/config"));
     }
 
     #[test]

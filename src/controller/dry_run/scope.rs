@@ -223,7 +223,7 @@ impl AppScope<'_> {
     pub fn is_of_argo_cd(&self, live: &Live) -> bool {
         let declared = self.target.declared.as_ref();
         let charts = declared.map_or(&[][..], |declared| &declared.charts);
-        argocd::is_of(live, &self.key.repo, charts)
+        argocd::is_of(live, (&self.key.repo, self.github_host), charts)
     }
 
     async fn if_readable(&self, key: &ResourceKey, version: &str) -> ClusterResult<Option<Live>> {

@@ -137,9 +137,13 @@ fn failed(live: &Live, repo: &RepoName) -> Option<Failure> {
 }
 
 /// Whether what it renders is of this repository: only then it is the repository's to follow and
-/// to sync. `charts`: those of the object as Git has it, by which a chart of elsewhere is.
-pub fn is_of(live: &Live, repo: &RepoName, charts: &[(String, String)]) -> bool {
-    let is_ours = |source: &Value| repo.has_url(&text(&source["repoURL"]));
+/// to sync. `host`: GitHub's, if it is known. `charts`: those of the object as Git has it, by which a chart of elsewhere is.
+pub fn is_of(
+    live: &Live,
+    (repo, host): (&RepoName, Option<&str>),
+    charts: &[(String, String)],
+) -> bool {
+    let is_ours = |source: &Value| repo.has_url_at(host, &text(&source["repoURL"]));
     let hydrated = &live["spec"]["sourceHydrator"]["drySource"];
     if hydrated.is_object() {
         return is_ours(hydrated);

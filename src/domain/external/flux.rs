@@ -105,9 +105,9 @@ pub fn source(live: &Live) -> Option<(ResourceKey, &'static str)> {
     Some((key, "v1"))
 }
 
-/// Whether a GitRepository is this repository.
-pub fn is_of(source: &Live, repo: &RepoName) -> bool {
-    repo.has_url(&text(&source["spec"]["url"]))
+/// Whether a GitRepository is this repository. `host`: GitHub's, if it is known.
+pub fn is_of(source: &Live, (repo, host): (&RepoName, Option<&str>)) -> bool {
+    repo.has_url_at(host, &text(&source["spec"]["url"]))
 }
 
 /// Whether it may be this repository by a mirror's URL: it is no other one of this host.
@@ -259,10 +259,10 @@ mod tests {
             "flux-system/config"
         );
         assert_eq!(of(json!({"kind": "OCIRepository", "name": "config"})), None);
-        let repo = "acme/config".parse().unwrap();
+        let [repo, other] = ["acme/config", "acme/other"].map(|name| name.parse().unwrap());
         let source = Live::new(json!({"spec": {"url": "ssh://git@github.com/acme/config"},
             "status": {"artifact": {"revision": format!("main@sha1:{}", sha())}}}));
-        assert!(is_of(&source, &repo) && !is_of(&source, &"acme/other".parse().unwrap()));
+        assert!(is_of(&source, (&repo, None)) && !is_of(&source, (&other, None)));
         assert_eq!(fetched(&source), Some(sha()));
     }
 

@@ -340,7 +340,7 @@ pub async fn act(ctx: &Writer, key: &TargetKey, external: External) -> Result<Re
     *pause = match () {
         () if requested => AFTER_A_REQUEST,
         () if settled => OTHERWISE,
-        () if changed => WHILE_AWAITED,
+        () if changed => WHILE_AWAITED.min(*pause * 2),
         () => (*pause * 2).min(OTHERWISE),
     };
     Ok(Requeue::After(*pause))

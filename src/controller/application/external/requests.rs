@@ -206,7 +206,7 @@ async fn of_flux(
         }
         Err(error) => return Err(error.into()),
     };
-    if !flux::is_of(&source, &scope.key.repo) {
+    if !flux::is_of(&source, (&scope.key.repo, scope.github_host)) {
         return Ok(Err(Refusal::OtherSource));
     }
     if flux::is_suspended(&source) || flux::is_suspended(&found.live) {

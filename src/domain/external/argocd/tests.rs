@@ -95,7 +95,7 @@ fn a_hydrated_commit_is_the_one_that_it_was_made_from() {
     );
     assert_eq!(read(spec.clone(), of(sha("f"))).applied, None);
     let live = Live::new(json!({"spec": spec}));
-    assert!(is_of(&live, &repo(), &[]));
+    assert!(is_of(&live, (&repo(), None), &[]));
     let annotations = json!({REFRESH: "normal", HYDRATE: "normal"});
     let Request::Patch(patch) = refresh(&live) else {
         panic!("it is refreshed");
@@ -181,10 +181,14 @@ fn an_application_is_of_the_repository_that_it_renders() {
     ];
     for (sources, declared, expected) in cases {
         let live = Live::new(json!({"spec": {"sources": sources}}));
-        assert_eq!(is_of(&live, &repo(), declared), expected, "{sources}");
+        assert_eq!(
+            is_of(&live, (&repo(), None), declared),
+            expected,
+            "{sources}"
+        );
     }
     let ssh = Live::new(json!({"spec": {"source": {"repoURL": "git@github.com:Acme/Config"}}}));
-    assert!(is_of(&ssh, &repo(), &[]));
+    assert!(is_of(&ssh, (&repo(), Some("github.com")), &[]));
 }
 
 #[test]
