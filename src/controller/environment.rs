@@ -194,6 +194,7 @@ impl Environment {
             in_base: true,
             adopts: false,
             released: self.released.get(&key.title()),
+            theirs: Default::default(),
             transforms: Default::default(),
             applying: Default::default(),
         })

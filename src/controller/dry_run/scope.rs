@@ -54,6 +54,8 @@ pub struct AppScope<'a> {
     pub adopts: bool,
     /// Another reconciler that is taken to have let go of the objects.
     pub released: Option<&'a Reconciler>,
+    /// The object of Argo CD or Flux that applies the stage; read once.
+    pub theirs: tokio::sync::OnceCell<Option<Live>>,
     /// How the stage's Flux Kustomization changes the rendered manifests; read once.
     pub transforms: tokio::sync::OnceCell<Option<LiveTransforms>>,
     /// How Argo CD or Flux applies the stage; read once.
@@ -116,7 +118,7 @@ impl AppScope<'_> {
         let Some(live) = self.theirs().await? else {
             return Ok(None);
         };
-        Ok(Some((Transforms::of(&live), self.variables(&live).await?)))
+        Ok(Some((Transforms::of(live), self.variables(live).await?)))
     }
 
     /// The values that a Kustomization fills in from ConfigMaps. None: it names none, or something
@@ -161,12 +163,11 @@ impl AppScope<'_> {
             };
             let object = self.theirs().await?;
             let settings = match reconciler {
-                Reconciler::ArgoCd(_) => self.settings(&key, object.as_ref()).await?,
+                Reconciler::ArgoCd(_) => self.settings(&key, object).await?,
                 _ => None,
             };
-            let namespace = &self.target.destination.namespace;
-            let (object, settings) = (object.as_ref(), settings.as_ref());
-            Ok::<_, cluster::Error>(Applying::of(reconciler, namespace, object, settings))
+            let (home, settings) = (&self.target.destination.namespace, settings.as_ref());
+            Ok::<_, cluster::Error>(Applying::of(reconciler, home, object, settings))
         };
         Ok(self.applying.get_or_try_init(read).await?.as_ref())
     }
@@ -190,15 +191,18 @@ impl AppScope<'_> {
     }
 
     /// The object of Argo CD or Flux, if it can be read and is this repository's.
-    async fn theirs(&self) -> ClusterResult<Option<Live>> {
-        let Some((key, version)) = self.target.stage.reconcile.object() else {
-            return Ok(None);
+    async fn theirs(&self) -> ClusterResult<Option<&Live>> {
+        let read = async || {
+            let Some((key, version)) = self.target.stage.reconcile.object() else {
+                return Ok(None);
+            };
+            let live = self.if_readable(&key, version).await?;
+            Ok::<_, cluster::Error>(match live {
+                Some(live) if self.is_ours(&live).await? => Some(live),
+                _ => None,
+            })
         };
-        let live = self.if_readable(&key, version).await?;
-        Ok(match live {
-            Some(live) if self.is_ours(&live).await? => Some(live),
-            _ => None,
-        })
+        Ok(self.theirs.get_or_try_init(read).await?.as_ref())
     }
 
     /// Whether an object of Argo CD or Flux may be read for this repository: what is known of another

@@ -31,17 +31,14 @@ impl Catalog {
         // An entry wins over an object of the same name, and over the object that it names.
         let names = |target: &Target| (target.application.clone(), target.stage.name.clone());
         let named: BTreeSet<_> = found.iter().map(names).collect();
-        let object = |target: &Target| {
-            let (object, _) = target.stage.reconcile.object()?;
-            Some((target.destination.cluster.clone(), object))
-        };
-        let taken: BTreeSet<_> = found.iter().filter_map(object).collect();
+        let taken: BTreeSet<_> = found.iter().filter_map(Target::reconciled_by).collect();
         let is_new = |target: &Target| {
-            let is_taken = object(target).is_some_and(|object| taken.contains(&object));
-            !is_taken && !named.contains(&names(target))
+            let object = target.reconciled_by();
+            !object.is_some_and(|object| taken.contains(&object)) && !named.contains(&names(target))
         };
         let discovered = self.discovered(objects, repo)?.into_iter();
-        found.extend(discovered.filter(is_new));
+        let new: Vec<_> = discovered.filter(is_new).collect();
+        found.extend(new);
         self.unite(found)
     }
 

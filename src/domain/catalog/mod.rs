@@ -21,6 +21,7 @@ use super::build::Written;
 use super::calendar::Calendar;
 use super::health::HealthRule;
 use super::image::{self, ImageRef, NamedPlace};
+use super::manifest::ResourceKey;
 use super::notification::Subscription;
 use super::ownership::FieldRules;
 use super::substitute::Transforms;
@@ -268,6 +269,14 @@ impl Target {
     pub fn names(&self) -> TargetNames<'_> {
         let cluster = self.one_of.as_ref().map(|one| &one.cluster);
         (&self.application, &self.stage.name, cluster)
+    }
+
+    /// The object of Argo CD or Flux that reconciles it, with the cluster that this is in. None:
+    /// windlass applies it.
+    pub fn reconciled_by(&self) -> Option<(&str, ResourceKey)> {
+        let (object, _) = self.stage.reconcile.object()?;
+        let hub = self.stage.reconcile.hub();
+        Some((hub.unwrap_or(&self.destination.cluster), object))
     }
 
     /// Whether another target is the same application in the same stage and cluster, whatever its

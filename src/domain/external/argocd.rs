@@ -114,7 +114,6 @@ fn failed(live: &Live, repo: &RepoName) -> Option<Failure> {
     let of_operation = has_failed.then(|| Failure {
         why: text(&operation["message"]),
         at: at.filter(|_| !live["spec"]["sourceHydrator"].is_object()),
-        is_of_before: false,
     });
     let hydration = &status["sourceHydrator"]["currentOperation"];
     let of_hydration = (hydration["phase"] == "Failed").then(|| Failure {
@@ -122,7 +121,6 @@ fn failed(live: &Live, repo: &RepoName) -> Option<Failure> {
         at: hydration["drySHA"]
             .as_str()
             .and_then(|text| text.parse().ok()),
-        is_of_before: false,
     });
     let conditions = status["conditions"].as_array().into_iter().flatten();
     let mut errors = conditions.filter(|condition| text(&condition["type"]).ends_with("Error"));
@@ -130,7 +128,6 @@ fn failed(live: &Live, repo: &RepoName) -> Option<Failure> {
         Some(Failure {
             why: text(&errors.next()?["message"]),
             at: None,
-            is_of_before: false,
         })
     };
     of_hydration.or(of_operation).or_else(of_comparison)

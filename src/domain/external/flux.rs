@@ -66,7 +66,6 @@ pub fn status(live: &Live) -> ExternalStatus {
             true => commit(&status["lastAttemptedRevision"]),
             false => None,
         },
-        is_of_before: false,
     });
     ExternalStatus {
         applied: applied(status).map(Applied::Commit),
@@ -163,7 +162,6 @@ mod tests {
         let failure = Failure {
             why: "m".into(),
             at: None,
-            is_of_before: false,
         };
         assert_eq!(status(&ready("False")).failed, Some(failure));
         let new = status(&Live::new(json!({"metadata": {"generation": 1}})));

@@ -33,8 +33,6 @@ pub struct Failure {
     pub why: String,
     /// The commit that it failed at. None: whatever the commit is.
     pub at: Option<CommitSha>,
-    /// Whether it was read before, and may be tried again now.
-    pub is_of_before: bool,
 }
 
 /// What another reconciler applied.

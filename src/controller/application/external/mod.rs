@@ -54,8 +54,8 @@ struct Found {
     is_outdated: bool,
     /// Whether what they applied last includes the wanted revision.
     has_revision: bool,
-    /// Whether they failed at the wanted revision, and not at one before.
-    fails: bool,
+    /// Why they failed at the wanted revision, in a sentence.
+    failed: Option<String>,
 }
 
 impl Found {
@@ -99,7 +99,7 @@ pub async fn observe(
         let message = view::waits(&name, &Waits::OtherSource);
         return Ok(not_followed(status, declared, Health::Unknown, message));
     }
-    let mut found = found(ctx, scope, declared, (object, version), live).await?;
+    let mut found = found(ctx, scope, declared, &name, (object, version), live).await?;
     let all = manifests.as_deref().unwrap_or_default();
     let counting = if found.leaves_health_to_objects() {
         all
@@ -175,11 +175,12 @@ fn without_theirs(ctx: &Reader, declared: &Declared) -> ApplicationStatus {
     }
 }
 
-/// Their object, in terms of this repository.
+/// Their object, in terms of this repository. `name`: for people.
 async fn found(
     ctx: &Arc<Reader>,
     scope: &AppScope<'_>,
     declared: &Declared,
+    name: &str,
     (object, version): (ResourceKey, &'static str),
     live: Live,
 ) -> Result<Found> {
@@ -204,16 +205,11 @@ async fn found(
         Some(_) => !is_outdated,
         None => false,
     };
-    let mut status = status;
-    if !(is_in && status.synced) {
-        let before = failed_before(declared, &status);
-        status.failed = status.failed.or(before);
-    }
-    let fails = fails
-        || status
-            .failed
-            .as_ref()
-            .is_some_and(|failed| failed.is_of_before);
+    let failed = match &status.failed {
+        Some(Failure { why, .. }) => fails.then(|| format!("{name}: {why}")),
+        None if is_in && status.synced => None,
+        None => failed_before(declared, &status),
+    };
     Ok(Found {
         object,
         version,
@@ -221,23 +217,19 @@ async fn found(
         status,
         is_outdated,
         has_revision: is_in && !is_outdated,
-        fails,
+        failed,
     })
 }
 
 /// The failure that was reported of the wanted revision: Flux tries again and again, and says while it
 /// does that it is building.
-fn failed_before(declared: &Declared, status: &ExternalStatus) -> Option<Failure> {
+fn failed_before(declared: &Declared, status: &ExternalStatus) -> Option<String> {
     let before = &declared.status;
     let is_same = before.reason.as_deref() == Some(RECONCILER_FAILED)
         && before.revision.as_ref() == Some(&declared.change.revision)
         && status.health.0 == Health::Progressing
         && status.waits.is_none();
-    is_same.then(|| Failure {
-        why: before.message.clone().unwrap_or_default(),
-        at: None,
-        is_of_before: true,
-    })
+    is_same.then(|| before.message.clone().unwrap_or_default())
 }
 
 /// Whether a commit is known and has another one.
@@ -265,24 +257,18 @@ fn with_external(
         true => SyncState::Synced,
         false => SyncState::OutOfSync,
     };
-    let failed = found.status.failed.as_ref().filter(|_| found.fails);
     let (health, why) = found.status.health.clone();
     let refused = requests.refused.as_ref();
     let message = status
         .message
-        .or_else(|| {
-            failed.map(|failed| match failed.is_of_before {
-                true => failed.why.clone(),
-                false => format!("{name}: {}", failed.why),
-            })
-        })
+        .or_else(|| found.failed.clone())
         .or_else(|| match sync {
             SyncState::Synced => Some(why).filter(|why| !why.is_empty()),
             _ => Some(view::waits(name, &waits(found))),
         });
     let refusal = refused.map(|(why, _)| view::refused_request(name, why));
     let message: Vec<_> = message.into_iter().chain(refusal).collect();
-    let reason = match (failed, refused) {
+    let reason = match (&found.failed, refused) {
         (Some(_), _) => Some(RECONCILER_FAILED),
         (None, Some((_, true))) if sync != SyncState::Synced => Some(REQUEST_REFUSED),
         _ => None,

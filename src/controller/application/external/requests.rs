@@ -20,7 +20,7 @@ use crate::controller::cache::locked;
 use crate::controller::dry_run::AppScope;
 use crate::controller::{Reader, Result, Writer};
 use crate::domain::CommitSha;
-use crate::domain::catalog::{Reconciler, Target};
+use crate::domain::catalog::Reconciler;
 use crate::domain::external::{Refusal, Request, argocd, flux};
 use crate::domain::manifest::ResourceKey;
 
@@ -137,16 +137,12 @@ pub async fn observe(
 /// Whether another stage has the same object: what is requested in one would be carried out in the
 /// other, whose people were not asked.
 fn is_shared(scope: &AppScope<'_>, declared: &Declared) -> bool {
-    let of = |target: &Target| {
-        let (object, _) = target.stage.reconcile.object()?;
-        let hub = target.stage.reconcile.hub();
-        let cluster = hub.unwrap_or(&target.destination.cluster).to_string();
-        Some((cluster, object))
-    };
     let configured = declared.base.configured().into_iter();
-    let own = of(scope.target);
     let mut others = configured.flat_map(|all| &all.targets);
-    others.any(|other| other.stage.name != scope.target.stage.name && of(other) == own)
+    others.any(|other| {
+        other.stage.name != scope.target.stage.name
+            && other.reconciled_by() == scope.target.reconciled_by()
+    })
 }
 
 /// The first request that is not carried out; and whether there is none. One that this process made

@@ -23,7 +23,7 @@ fn found(synced: bool, has_revision: bool) -> Found {
         },
         is_outdated: false,
         has_revision,
-        fails: false,
+        failed: None,
     }
 }
 
@@ -36,14 +36,8 @@ fn told(found: &Found, refused: Option<(Refusal, bool)>) -> ApplicationStatus {
 #[test]
 fn it_is_synced_once_their_revision_has_ours() {
     let failing = |fails: bool| {
-        let (why, at) = ("no".to_string(), None);
         let mut failed = found(false, true);
-        failed.status.failed = Some(Failure {
-            why,
-            at,
-            is_of_before: false,
-        });
-        failed.fails = fails;
+        failed.failed = fails.then(|| "it: no".to_string());
         failed
     };
     let mut old = found(true, false);
@@ -84,7 +78,7 @@ fn it_is_synced_once_their_revision_has_ours() {
         ),
     ];
     for (found, sync, message) in cases {
-        let failed = found.fails;
+        let failed = found.failed.is_some();
         let status = told(&found, None);
         assert_eq!(status.sync, sync);
         assert_eq!(status.message.as_deref(), Some(message));

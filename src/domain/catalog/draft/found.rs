@@ -98,13 +98,19 @@ fn named(remote: String) -> (String, Option<String>) {
     (host.to_string(), Some(remote))
 }
 
+/// What two declarations of one application have in common: the directory at this place of their
+/// paths, namespace and name.
+fn identity(written: &Written, at: Option<usize>) -> (Option<&str>, &str, &str) {
+    let directory = at.and_then(|at| written.file.split('/').nth(at));
+    (directory, &written.namespace, &written.name)
+}
+
 /// The files that declare what an earlier file declares, each with the names and that file.
 fn twins(all: &[Written], at: Option<usize>) -> BTreeMap<String, (BTreeSet<String>, String)> {
     let mut first = BTreeMap::new();
     let mut twins = BTreeMap::<String, (BTreeSet<String>, String)>::new();
     for written in all {
-        let directory = at.and_then(|at| written.file.split('/').nth(at));
-        let key = (directory, &written.namespace, &written.name);
+        let key = identity(written, at);
         match first.get(&key) {
             None => drop(first.insert(key, &written.file)),
             // Two in one file are not told apart by files.
@@ -154,9 +160,7 @@ fn under(all: &[Written]) -> Option<Under> {
 fn repeats(all: &[Written], at: Option<usize>) -> bool {
     let mut seen = BTreeMap::new();
     for written in all {
-        let directory = at.and_then(|at| written.file.split('/').nth(at));
-        let key = (directory, &written.namespace, &written.name);
-        *seen.entry(key).or_insert(0) += 1;
+        *seen.entry(identity(written, at)).or_insert(0) += 1;
     }
     seen.values().any(|count| *count > 1)
 }

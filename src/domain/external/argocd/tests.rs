@@ -36,7 +36,6 @@ fn its_words_are_read() {
     let failure = Failure {
         why: "bad chart".into(),
         at: None,
-        is_of_before: false,
     };
     assert_eq!(broken.failed, Some(failure));
 }
