@@ -21,13 +21,17 @@ COUNTS := $(or $(CARGO_TARGET_DIR),target)/tmp/crash.txt $(or $(CARGO_TARGET_DIR
 
 .PHONY: demo test test-peers unit check build bench soak reference tools peers contract needs needs-contract
 
+# Makes targets and runs a command at the same time: neither keeps all cores busy by itself.
+beside = $(MAKE) --no-print-directory $(1) & others=$$!; $(2) || { kill $$others 2>/dev/null; exit 1; }; wait $$others
+
 ## Tells the whole story on this machine (DEMO_ARGS=--exit: ends after it); the profile of the tests, so that one build serves both
-demo: needs tools
-	cargo build --locked
+demo: needs
+	@$(call beside,tools,cargo build --locked)
 	$(or $(CARGO_TARGET_DIR),target)/debug/windlass demo $(DEMO_ARGS)
 
 ## All tests; STORY=name for the stories whose names have it
-test: needs needs-contract tools contract
+test: needs needs-contract
+	@$(call beside,tools contract,cargo test --locked $(if $(STORY),--test it) --no-run)
 	@rm -f $(COUNTS)
 	$(if $(MEMORY),TMPDIR=$(MEMORY)) WINDLASS_CONTRACT=$(CONTRACT) cargo test --locked $(if $(STORY),--test it -- $(STORY),--) --test-threads $(THREADS)
 	@cat $(COUNTS) 2>/dev/null || true

@@ -38,6 +38,8 @@ pub struct Refusal {
     pub invalid: bool,
     /// An admission webhook does not support dry-runs: nothing is known of the object.
     pub no_dry_run: bool,
+    /// An admission webhook cannot be called.
+    pub no_webhook: bool,
     /// Its namespace does not exist.
     pub no_namespace: bool,
     /// 403 of RBAC: the requesting account lacks the right.
@@ -69,6 +71,8 @@ pub(super) fn refusal(key: &ResourceKey, status: &Status) -> Refusal {
             && status.message.contains("User \"")
             && status.message.contains("\" cannot "),
         no_namespace: namespace_missing(status, key),
+        // The API server's message: apiserver pkg/admission/plugin/webhook/errors.
+        no_webhook: status.code >= 500 && status.message.contains("failed calling webhook"),
         // The API server's message: pkg/admission, "does not support dry run". A webhook that
         // declares no side effects and still refuses dry-runs has a message of its own.
         no_dry_run: status.code == 400 && status.message.contains("does not support dry run")

@@ -4,11 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::cache::locked;
 use super::{Reader, branch_rules};
-use crate::cluster::Cluster;
+use crate::cluster::{Applied, Cluster};
 use crate::domain::RepoName;
 use crate::domain::finding::{Finding, Severity};
+use crate::domain::manifest::ResourceKey;
 use crate::view;
 
 /// In so many namespaces of a cluster the rights are looked at.
@@ -57,6 +60,9 @@ pub async fn app(ctx: &Reader, has_webhook: bool) -> Vec<Finding> {
     };
     let (permissions, events) = app.lacks(ctx.preview_only);
     let mut findings = vec![Finding::App { login: app.login }];
+    if let Some(seconds) = ctx.github.notable_clock_skew() {
+        findings.push(Finding::ClockDiffers { seconds });
+    }
     if !permissions.is_empty() {
         findings.push(Finding::MissingPermissions(permissions));
     }
@@ -147,12 +153,68 @@ pub async fn clusters(ctx: &Reader) -> Vec<Finding> {
                 findings.push(Finding::NoDefinitions);
             }
         }
+        let namespaces = wanted.remove(name).unwrap_or_default();
+        findings.extend(dry_runs(cluster, &namespaces).await);
         if !ctx.preview_only {
-            let namespaces = wanted.remove(name).unwrap_or_default();
             findings.extend(rights(cluster, namespaces).await);
         }
     }
     findings
+}
+
+/// Whether admission webhooks let dry-runs of what nearly every application has through. A policy
+/// that refuses these very objects says nothing.
+async fn dry_runs(cluster: &Cluster, namespaces: &BTreeSet<String>) -> Vec<Finding> {
+    let mut refused = Vec::new();
+    for namespace in namespaces.iter().take(MOST_NAMESPACES) {
+        for (group, object, plural) in [
+            ("", config_map(), "ConfigMaps"),
+            ("apps", deployment(), "Deployments"),
+        ] {
+            let key = ResourceKey {
+                group: group.into(),
+                kind: object["kind"].as_str().unwrap_or_default().into(),
+                namespace: Some(namespace.clone()),
+                name: EXAMINED.into(),
+            };
+            let answer = cluster.dry_run(&key, "v1", &object, "windlass", true).await;
+            let Ok(Applied::Refused(refusal)) = answer else {
+                continue;
+            };
+            let (cluster, namespace) = (cluster.name.clone(), namespace.clone());
+            let (resource, why) = (plural.into(), refusal.message);
+            if refusal.no_dry_run {
+                refused.push(Finding::RefusesDryRuns {
+                    cluster,
+                    namespace,
+                    resource,
+                    why,
+                });
+            } else if refusal.no_webhook {
+                refused.push(Finding::WebhookAway {
+                    cluster,
+                    namespace,
+                    resource,
+                    why,
+                });
+            }
+        }
+    }
+    refused
+}
+
+/// An object that is only dry-run.
+const EXAMINED: &str = "windlass-doctor";
+
+fn config_map() -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": EXAMINED}})
+}
+
+fn deployment() -> Value {
+    let labels = json!({"app": EXAMINED});
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": EXAMINED}, "spec": {
+        "replicas": 0, "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "none", "image": "none"}]}}}})
 }
 
 /// Whether windlass may apply what nearly every application has.

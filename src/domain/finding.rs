@@ -21,6 +21,10 @@ pub enum Finding {
     App {
         login: String,
     },
+    /// This machine's clock is ahead of GitHub's by so many seconds; less than zero: behind it.
+    ClockDiffers {
+        seconds: i64,
+    },
     /// Permissions that the App's manifest has and the App does not, such as `checks: write`.
     MissingPermissions(Vec<String>),
     MissingEvents(Vec<String>),
@@ -84,6 +88,20 @@ pub enum Finding {
         namespace: String,
         resource: String,
     },
+    /// An admission webhook refuses dry-runs of a resource in a namespace.
+    RefusesDryRuns {
+        cluster: String,
+        namespace: String,
+        resource: String,
+        why: String,
+    },
+    /// An admission webhook that a resource in a namespace needs does not answer.
+    WebhookAway {
+        cluster: String,
+        namespace: String,
+        resource: String,
+        why: String,
+    },
     Rights {
         cluster: String,
         namespaces: usize,
@@ -111,6 +129,7 @@ impl Finding {
             | Self::FailedDeliveries { .. }
             | Self::NoConfiguration { .. }
             | Self::RulesNotRead { .. }
+            | Self::RefusesDryRuns { .. }
             | Self::Unjailed
             | Self::GateNotRequired { .. } => Severity::Advice,
             _ => Severity::Bad,

@@ -112,6 +112,9 @@ pub(super) fn limited(error: &octocrab::Error) -> Option<Option<Duration>> {
     is_limited.then_some(wait)
 }
 
+/// GitHub allows a JWT a minute; this leaves room for the way.
+const MOST_SKEW: i64 = 30;
+
 /// By how many seconds this machine's clock is ahead of GitHub's.
 pub(super) fn clock_skew(headers: &HeaderMap) -> Option<i64> {
     let date = headers.get(http::header::DATE)?.to_str().ok()?;
@@ -119,10 +122,15 @@ pub(super) fn clock_skew(headers: &HeaderMap) -> Option<i64> {
     Some(Timestamp::now().as_second() - theirs.as_second())
 }
 
+/// The skew, if it is worth telling.
+pub(super) fn is_notable(skew: i64) -> bool {
+    skew.abs() > MOST_SKEW
+}
+
 /// Names the clock, if it may be the reason: GitHub allows a JWT a minute.
 pub(super) fn with_clock(message: String, skew: Option<i64>) -> String {
     match skew {
-        Some(skew) if skew.abs() > 30 => {
+        Some(skew) if is_notable(skew) => {
             let direction = if skew > 0 { "ahead of" } else { "behind" };
             format!(
                 "{message}; this machine's clock is {} s {direction} GitHub's",

@@ -137,6 +137,8 @@ pub struct GitHub {
     known: moka::future::Cache<(u64, String), Known>,
     /// How many answers had which status code.
     answers: Mutex<BTreeMap<(String, u16), u64>>,
+    /// By how many seconds this machine's clock was ahead of GitHub's, by its last answer.
+    clock_skew: Mutex<Option<i64>>,
     /// When to list the repositories again, since some installation could not be listed; and the
     /// pause before that.
     unlisted: Mutex<Option<(tokio::time::Instant, Duration)>>,
@@ -186,6 +188,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl GitHub {
+    /// By how many seconds this machine's clock is ahead of GitHub's, if that is worth telling.
+    pub fn notable_clock_skew(&self) -> Option<i64> {
+        let skew = *locked(&self.clock_skew);
+        skew.filter(|skew| answers::is_notable(*skew))
+    }
+
     pub fn writer<'a>(&'a self, _: &'a WritePermit) -> Writer<'a> {
         Writer(self)
     }
@@ -211,6 +219,7 @@ impl GitHub {
             api_url: api_url.trim_end_matches('/').to_string(),
             credentials,
             version_told: OnceLock::new(),
+            clock_skew: Mutex::default(),
             // Tokens expire after an hour; ours are replaced five minutes before.
             sessions: moka::future::Cache::builder()
                 .max_capacity(1000)

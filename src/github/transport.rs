@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::answers::{classified, clock_skew, limited, unexpected, with_clock, without_answer};
 use super::enterprise::heed;
-use super::{Error, GitHub, Lane, Result, Session, Writer};
+use super::{Error, GitHub, Lane, Result, Session, Writer, locked};
 use crate::domain::{FOREIGN_IDS, RepoName};
 
 /// A request that is yet to be sent. Boxed, since octocrab's are large and many functions hold one.
@@ -178,6 +178,7 @@ impl GitHub {
             return Ok(None);
         }
         let skew = clock_skew(response.headers());
+        *locked(&self.clock_skew) = skew;
         let response = match octocrab::map_github_error(response).await {
             Ok(response) => response,
             Err(error) => {

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{ApplicationArgs, Installation, api, read};
 use crate::cluster::store::Application;
 use crate::domain::command::{Past, Selector};
+use crate::domain::ownership::UnmanagedFields;
 use crate::view::{self, StatusRow, Tone, standing};
 
 /// `windlass status`
@@ -145,6 +146,7 @@ fn table<'a>(objects: impl Iterator<Item = &'a Application>) -> String {
         .map(|object| StatusRow {
             application: object.key().title(),
             summary: object.summary(),
+            unmanaged: unmanaged(object),
             since: object
                 .status
                 .as_ref()
@@ -152,6 +154,13 @@ fn table<'a>(objects: impl Iterator<Item = &'a Application>) -> String {
         })
         .collect();
     view::status_table(&rows, now)
+}
+
+fn unmanaged(object: &Application) -> Vec<(String, UnmanagedFields)> {
+    let status = object.status.iter();
+    let all = status.flat_map(|status| status.unmanaged.iter());
+    all.map(|one| (one.object.clone(), one.fields.clone()))
+        .collect()
 }
 
 fn as_json(object: &Application) -> Value {
@@ -164,7 +173,7 @@ fn as_json(object: &Application) -> Value {
         "state": state, "tone": tone, "sync": status.sync, "health": status.health,
         "reason": status.reason, "message": status.message, "commit": status.revision,
         "syncedCommit": status.synced_revision, "behind": status.behind,
-        "images": images, "held": status.held,
+        "images": images, "held": status.held, "unmanaged": status.unmanaged,
         "since": status.changed_at(),
     })
 }

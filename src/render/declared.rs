@@ -24,14 +24,6 @@ pub(super) struct Declaration {
     pub(super) is_made: bool,
     pub(super) object: Value,
     pub(super) build: Build,
-    /// Whether Flux reads it.
-    by_flux: bool,
-}
-
-impl Declaration {
-    pub(super) fn is_flux(&self) -> bool {
-        self.by_flux
-    }
 }
 
 /// The inputs of an application as its object in this tree says; None: the tree does not have it.
@@ -77,6 +69,11 @@ pub(super) fn declared(
             (directory, how)
         }
     };
+    let is_flux = written.key.group == flux::GROUP;
+    let releases = match is_flux {
+        true => walk.releases(&object, written)?,
+        false => None,
+    };
     let by = Declaration {
         file: file.clone(),
         // The file is the same for all that a set makes.
@@ -87,9 +84,12 @@ pub(super) fn declared(
         is_made: written.made_by.is_some(),
         object,
         build,
-        by_flux: written.key.group == flux::GROUP,
     };
-    Ok(Some(walk.inputs(&directory, how, Some(by))))
+    let inputs = walk.inputs(&directory, how, Some(by));
+    Ok(Some(match releases {
+        Some(releases) => inputs.with(releases),
+        None => inputs,
+    }))
 }
 
 impl Walk<'_> {

@@ -13,6 +13,7 @@ use super::declared::{Declaration, declared};
 use super::inflation::Inflation;
 use super::ksops::Generator;
 use super::kustomize::is_kustomization;
+use super::releases::OfReleases;
 use super::source::{Links, Source};
 use crate::domain::catalog::{HelmOptions, RenderSource, is_manifest};
 use crate::domain::{Invalid, yaml};
@@ -68,19 +69,45 @@ pub struct Inputs {
     pub(super) inflations: Vec<Inflation>,
     /// Their generators of encrypted files.
     pub(super) ksops: Vec<Generator>,
+    /// What its HelmReleases take from the tree. None: there are none.
+    pub(super) releases: Option<Arc<OfReleases>>,
     /// The hash over paths and contents.
     pub hash: String,
 }
 
 impl Inputs {
+    /// Inputs that are these files, and nothing of a tree.
+    pub(super) fn of_files(
+        directory: &str,
+        how: How,
+        files: BTreeMap<String, Arc<[u8]>>,
+        hash: String,
+    ) -> Self {
+        Self {
+            directory: directory.into(),
+            how,
+            files,
+            declaration: None,
+            links: Links::new(),
+            wanted: Vec::new(),
+            inflations: Vec::new(),
+            ksops: Vec::new(),
+            releases: None,
+            hash,
+        }
+    }
+
     /// Whether the rendering depends on the destination.
     pub fn asks_the_cluster(&self) -> bool {
-        matches!(self.how, How::Helm(_)) || self.may_have_releases()
+        matches!(self.how, How::Helm(_)) || self.releases.is_some()
     }
 
     pub fn reads(&self, path: &str) -> bool {
         let declaration = self.declaration.as_ref();
-        self.files.contains_key(path) || declaration.is_some_and(|by| by.file == path)
+        let releases = self.releases.as_ref();
+        self.files.contains_key(path)
+            || declaration.is_some_and(|by| by.file == path)
+            || releases.is_some_and(|releases| releases.reads(path))
     }
 
     /// The object of Argo CD or Flux that says how it is rendered, as the tree has it.
@@ -137,7 +164,7 @@ fn is_values(path: &str) -> bool {
 }
 
 /// An error if SOPS encrypted the values: a chart would take what it wrote for the values.
-fn check_readable(path: &str, content: &[u8]) -> Result<(), Invalid> {
+pub(super) fn check_readable(path: &str, content: &[u8]) -> Result<(), Invalid> {
     let text = String::from_utf8_lossy(content);
     let is_sops = |document: &Value| document["sops"]["mac"].is_string();
     match text.contains("sops") && yaml::documents(&text).is_ok_and(|all| all.iter().any(is_sops)) {
@@ -220,6 +247,7 @@ impl<'a> Walk<'a> {
             wanted: self.wanted,
             inflations: self.inflations,
             ksops: self.ksops,
+            releases: None,
         }
     }
 
@@ -341,17 +369,7 @@ mod tests {
                 file("kind: A\nmetadata:\n  name: x\n"),
             ),
         ]);
-        let inputs = Inputs {
-            directory: "own".into(),
-            how: How::Plain,
-            files,
-            declaration: None,
-            links: Links::new(),
-            wanted: Vec::new(),
-            inflations: Vec::new(),
-            ksops: Vec::new(),
-            hash: String::new(),
-        };
+        let inputs = Inputs::of_files("own", How::Plain, files, String::new());
         let at = |kind: &str| {
             let key = ResourceKey {
                 group: String::new(),

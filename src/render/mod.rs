@@ -216,8 +216,8 @@ impl Renderer {
             for manifest in &mut manifests {
                 release::take_marks(&mut manifest.value);
             }
-            if let Some(cluster) = release.filter(|_| inputs.may_have_releases()) {
-                manifests = self.with_releases(manifests, &cluster).await?;
+            if let (Some(cluster), Some(releases)) = (&release, &inputs.releases) {
+                manifests = self.with_releases(manifests, releases, cluster).await?;
             }
             let mut keys = BTreeSet::new();
             if let Some(twice) = manifests
@@ -320,17 +320,7 @@ impl Renderer {
 
     /// Checks the jail: a program tries to get out of it.
     pub async fn check_jail(&self) -> Result<(), NotRendered> {
-        let no_files = Inputs {
-            directory: ".".into(),
-            how: How::Plain,
-            files: BTreeMap::new(),
-            declaration: None,
-            links: source::Links::new(),
-            wanted: Vec::new(),
-            inflations: Vec::new(),
-            ksops: Vec::new(),
-            hash: String::new(),
-        };
+        let no_files = Inputs::of_files(".", How::Plain, BTreeMap::new(), String::new());
         let open_ways = self
             .run(&no_files, Program::Windlass, &["escape".into()], MOST_TIME)
             .await?;

@@ -1,32 +1,164 @@
 //! Flux's HelmReleases among rendered objects: what their charts make is added to
 //! the objects of the application.
 //!
+//! Their charts come from where their sources say, which any file of the repository
+//! may have, or are directories of the repository that the application is built from.
 //! One that cannot be rendered (a chart that may not be fetched, a version that
 //! is a range, values from a Secret) says so in an annotation and stops nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::complete::{MOST_WANTED, Wanted, What};
-use super::declared::Declaration;
 use super::dependencies::{Dependency, chart_version, is_exact};
-use super::inputs::{Chart, How, Inputs};
+use super::inputs::{Chart, How, Inputs, Walk, check_readable};
 use super::remote::FETCHED;
-use super::source::Links;
 use super::{NotRendered, Release, Renderer};
-use crate::domain::Invalid;
-use crate::domain::build::Place;
-use crate::domain::build::release::{self, HelmRelease};
-use crate::domain::manifest::Manifest;
+use crate::domain::build::release::{self, HelmRelease, Sources};
+use crate::domain::build::{Place, Written, path_inside};
+use crate::domain::catalog::HelmOptions;
+use crate::domain::manifest::{Manifest, group_of};
+use crate::domain::{Invalid, yaml};
+
+/// What the HelmReleases of an application take from the tree, beside its own files.
+#[derive(Debug, Clone)]
+pub(super) struct OfReleases {
+    sources: Sources,
+    /// The files of these sources.
+    files: BTreeSet<String>,
+    /// The charts of this repository, by their directories.
+    charts: BTreeMap<String, Result<Inputs, Invalid>>,
+}
+
+impl OfReleases {
+    pub(super) fn reads(&self, path: &str) -> bool {
+        let mut charts = self.charts.values().flatten();
+        self.files.contains(path) || charts.any(|chart| chart.reads(path))
+    }
+
+    fn identity(&self) -> String {
+        let of_chart = |(directory, chart): (&String, &Result<Inputs, Invalid>)| match chart {
+            Ok(inputs) => format!("{directory} {}", inputs.hash),
+            Err(why) => format!("{directory} {why}"),
+        };
+        let charts: Vec<_> = self.charts.iter().map(of_chart).collect();
+        format!("{:?} {charts:?}", self.sources)
+    }
+}
+
+impl Inputs {
+    /// The inputs with what their HelmReleases take from the tree.
+    pub(super) fn with(mut self, releases: OfReleases) -> Self {
+        let identity = format!("{} {}", self.hash, releases.identity());
+        self.hash = hex::encode(Sha256::digest(identity));
+        self.releases = Some(Arc::new(releases));
+        self
+    }
+}
+
+impl Walk<'_> {
+    /// What the HelmReleases in the files that were read take from the tree; None: there are none.
+    /// `object` builds these files.
+    pub(super) fn releases(
+        &self,
+        object: &Value,
+        written: &Written,
+    ) -> Result<Option<OfReleases>, Invalid> {
+        let has = |content: &&Arc<[u8]>| {
+            let group = release::GROUP.as_bytes();
+            content.windows(group.len()).any(|part| part == group)
+        };
+        let mut texts = self.files.values().filter(has).peekable();
+        if texts.peek().is_none() {
+            return Ok(None);
+        }
+        // One that is no YAML is told of by who renders it.
+        let found: Vec<_> = texts
+            .flat_map(|text| yaml::documents(&String::from_utf8_lossy(text)).unwrap_or_default())
+            .filter(|object| group_of(object) == release::GROUP && object["kind"] == "HelmRelease")
+            .collect();
+        let source = &object["spec"]["sourceRef"];
+        let text = |field: &str| source[field].as_str().map(str::to_string);
+        let own = (
+            text("namespace").unwrap_or_else(|| written.namespace.clone()),
+            text("name").unwrap_or_default(),
+        );
+        let is_named = |source: &Value| {
+            found.iter().any(|release| {
+                let reference = release::source_of(release);
+                reference["kind"] == source["kind"]
+                    && reference["name"] == source["metadata"]["name"]
+            })
+        };
+        let objects = self.source.objects();
+        let objects = objects.map_err(|error| Invalid(format!("{}: {error}", written.file)))?;
+        let (files, all) = objects
+            .sources()
+            .filter(|(_, source)| is_named(source))
+            .unzip();
+        Ok(Some(OfReleases {
+            charts: self.charts_of(&found, &own.1),
+            sources: Sources { all, own },
+            files,
+        }))
+    }
+
+    /// The charts of the source of this name, with the values files that are named beside them.
+    fn charts_of(
+        &self,
+        releases: &[Value],
+        source: &str,
+    ) -> BTreeMap<String, Result<Inputs, Invalid>> {
+        let mut charts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for release in releases {
+            let chart = &release["spec"]["chart"]["spec"];
+            let of = &chart["sourceRef"];
+            let path = chart["chart"].as_str().and_then(path_inside);
+            let (Some(directory), true) =
+                (path, of["kind"] == "GitRepository" && of["name"] == source)
+            else {
+                continue;
+            };
+            let values = chart["valuesFiles"].as_array().into_iter().flatten();
+            let values = values.filter_map(Value::as_str).filter_map(path_inside);
+            charts.entry(directory).or_default().extend(values);
+        }
+        let read = |directory: &str, values: &BTreeSet<String>| {
+            let mut walk = Walk::new(self.source);
+            walk.chart(directory)?;
+            for file in values {
+                walk.file(file)?;
+            }
+            Ok(walk.inputs(directory, of_directory(directory), None))
+        };
+        charts
+            .into_iter()
+            .map(|(directory, values)| {
+                let inputs = read(&directory, &values);
+                (directory, inputs)
+            })
+            .collect()
+    }
+}
+
+/// A chart with the values of its own alone.
+fn of_directory(directory: &str) -> How {
+    How::Helm(Box::new(Chart {
+        directory: directory.into(),
+        values: Vec::new(),
+        options: HelmOptions::default(),
+    }))
+}
 
 impl Renderer {
-    /// The manifests with those of their HelmReleases. `namespace`: of objects that name none.
+    /// The manifests with those of their HelmReleases.
     pub(super) async fn with_releases(
         &self,
         mut manifests: Vec<Manifest>,
+        near: &OfReleases,
         cluster: &Release,
     ) -> Result<Vec<Manifest>, NotRendered> {
         let releases = manifests.iter_mut();
@@ -38,12 +170,13 @@ impl Renderer {
         let all = manifests.iter().enumerate();
         let all = all.filter(|(_, manifest)| release::is_release(&manifest.key));
         for (count, (at, manifest)) in all.enumerate() {
-            let found = match HelmRelease::of(manifest, &manifests, &cluster.namespace) {
+            let of = HelmRelease::of(manifest, &manifests, &near.sources, &cluster.namespace);
+            let found = match of {
                 Ok(_) if count >= MOST_WANTED => Err(Invalid(format!(
                     "more than {MOST_WANTED} HelmReleases: split the application"
                 ))
                 .into()),
-                Ok(of) => self.installed(&of, cluster).await,
+                Ok(of) => self.installed(&of, near, cluster).await,
                 Err(why) => Err(Invalid(why).into()),
             };
             match found {
@@ -63,9 +196,10 @@ impl Renderer {
     async fn installed(
         &self,
         of: &HelmRelease,
+        near: &OfReleases,
         cluster: &Release,
     ) -> Result<Vec<Manifest>, NotRendered> {
-        let inputs = chart_inputs(of)?;
+        let inputs = chart_inputs(of, near)?;
         let made = Box::pin(self.render(&inputs, Some(cluster.clone()))).await?;
         let made = match &of.post {
             None => made,
@@ -85,26 +219,21 @@ impl Renderer {
     }
 }
 
-impl Inputs {
-    /// Whether HelmReleases may be among what it renders to, which are rendered as well.
-    pub(super) fn may_have_releases(&self) -> bool {
-        let by_flux = self.declaration.as_ref().is_some_and(Declaration::is_flux);
-        let has = |content: &Arc<[u8]>| {
-            let group = release::GROUP.as_bytes();
-            content.windows(group.len()).any(|part| part == group)
-        };
-        by_flux && self.files.values().any(has)
-    }
-}
-
-fn chart_inputs(of: &HelmRelease) -> Result<Inputs, Invalid> {
-    let Place::Chart {
-        repository,
-        name,
-        version,
-    } = &of.chart
-    else {
-        return Err(Invalid("it has no chart".into()));
+fn chart_inputs(of: &HelmRelease, near: &OfReleases) -> Result<Inputs, Invalid> {
+    let hash = hex::encode(Sha256::digest(format!("{of:?}")));
+    let (repository, name, version) = match &of.chart {
+        Place::Directory(directory) => {
+            let chart = near.charts.get(directory);
+            let chart = chart.ok_or_else(|| {
+                Invalid(format!("its chart `{directory}` is not named in a file"))
+            })?;
+            return of_tree(of, directory, chart.clone()?, &hash);
+        }
+        Place::Chart {
+            repository,
+            name,
+            version,
+        } => (repository, name, version),
     };
     let at = format!("HelmRelease {}/{}", of.namespace, of.name);
     if !is_exact(version) {
@@ -123,22 +252,47 @@ fn chart_inputs(of: &HelmRelease) -> Result<Inputs, Invalid> {
         into: directory.clone(),
         instead: "make the chart a part of the repository".into(),
     };
-    let hash = hex::encode(Sha256::digest(format!("{of:?}")));
+    let how = How::Helm(Box::new(Chart {
+        directory: directory.clone(),
+        values: Vec::new(),
+        options: of.options.clone(),
+    }));
+    let hash = format!("release {hash}");
     Ok(Inputs {
-        how: How::Helm(Box::new(Chart {
-            directory: directory.clone(),
-            values: Vec::new(),
-            options: of.options.clone(),
-        })),
-        directory,
-        files: BTreeMap::new(),
-        declaration: None,
-        links: Links::new(),
         wanted: vec![Wanted::new(&at, what)],
-        inflations: Vec::new(),
-        ksops: Vec::new(),
-        hash: format!("release {hash}"),
+        ..Inputs::of_files(&directory, how, BTreeMap::new(), hash)
     })
+}
+
+/// The inputs of a chart of the tree. Values files take the place of the chart's own, as
+/// source-controller packs it.
+fn of_tree(
+    of: &HelmRelease,
+    directory: &str,
+    mut chart: Inputs,
+    hash: &str,
+) -> Result<Inputs, Invalid> {
+    let named = of.options.values.as_deref().unwrap_or_default();
+    let is_there = |file: &&String| chart.files.contains_key(*file);
+    let missing = named.iter().find(|file| !is_there(file));
+    if let (Some(file), false) = (missing, of.options.ignore_missing_values) {
+        return Err(Invalid(format!("its values file `{file}` is not there")));
+    }
+    let values: Vec<_> = named.iter().filter(is_there).cloned().collect();
+    let own = format!("{directory}/values.yaml");
+    if !values.is_empty() && !values.contains(&own) {
+        chart.files.remove(&own);
+    }
+    for file in &values {
+        check_readable(file, &chart.files[file])?;
+    }
+    chart.hash = format!("release {hash} {}", chart.hash);
+    chart.how = How::Helm(Box::new(Chart {
+        directory: directory.into(),
+        values,
+        options: of.options.clone(),
+    }));
+    Ok(chart)
 }
 
 /// The inputs of the kustomization that changes what a chart made.
@@ -155,15 +309,6 @@ fn post_inputs(chart: &Inputs, post: &Value, made: &[Manifest]) -> Inputs {
         file("all.yaml", all.join("\n---\n")),
     ];
     let digest = hex::encode(Sha256::digest(all.concat()));
-    Inputs {
-        how: How::Kustomize,
-        files: BTreeMap::from(files),
-        declaration: None,
-        links: Links::new(),
-        wanted: Vec::new(),
-        inflations: Vec::new(),
-        ksops: Vec::new(),
-        hash: format!("{} {post} {digest}", chart.hash),
-        directory,
-    }
+    let hash = format!("{} {post} {digest}", chart.hash);
+    Inputs::of_files(&directory, How::Kustomize, BTreeMap::from(files), hash)
 }

@@ -57,17 +57,7 @@ impl Renderer {
             "rules.json".to_string(),
             Arc::<[u8]>::from(request.as_bytes()),
         )]);
-        let inputs = Inputs {
-            directory: "definition".into(),
-            how: How::Plain,
-            files,
-            declaration: None,
-            links: BTreeMap::new(),
-            wanted: Vec::new(),
-            inflations: Vec::new(),
-            ksops: Vec::new(),
-            hash: String::new(),
-        };
+        let inputs = Inputs::of_files("definition", How::Plain, files, String::new());
         let arguments = ["rules".to_string(), "rules.json".to_string()];
         // Without the caller's budget: the cached result also serves others.
         let without_budget = Self {

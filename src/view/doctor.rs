@@ -46,6 +46,14 @@ fn words(finding: &Finding) -> (String, String) {
             "check --github-app-id, the private key, --github-api-url, the clock of this machine, and the way out (proxy, --ca-file)".into(),
         ),
         Finding::App { login } => good(format!("GitHub knows the App as {login}")),
+        Finding::ClockDiffers { seconds } => (
+            format!(
+                "this machine's clock is {} s {} GitHub's",
+                seconds.abs(),
+                if *seconds > 0 { "ahead of" } else { "behind" }
+            ),
+            "set it by NTP: beyond a minute GitHub refuses the App, and soaks, windows and holds go by this clock".into(),
+        ),
         Finding::MissingPermissions(all) => (
             format!("the App lacks permissions: {}", all.join(", ")),
             "add them in the App's settings on GitHub (Permissions & events); then each account has to accept them".into(),
@@ -117,6 +125,14 @@ fn words_of_clusters(finding: &Finding) -> (String, String) {
         Finding::LacksRight { cluster, namespace, resource } => (
             format!("windlass may not apply {resource} in the namespace {namespace} of {cluster}"),
             "bind the ClusterRole windlass there: `windlass rbac` prints what the settings need".into(),
+        ),
+        Finding::RefusesDryRuns { cluster, namespace, resource, why } => (
+            format!("{resource} in the namespace {namespace} of {cluster} cannot be dry-run: {why}"),
+            "previews say what Git would change there, and not what the cluster makes of it: if the webhook changes nothing outside of the object, set `sideEffects: None` or `NoneOnDryRun` in its configuration".into(),
+        ),
+        Finding::WebhookAway { cluster, namespace, resource, why } => (
+            format!("{resource} in the namespace {namespace} of {cluster} can be neither previewed nor applied: {why}"),
+            "mend the webhook's service, or take the namespace out of its selector".into(),
         ),
         Finding::Rights { cluster, namespaces } => good(format!(
             "windlass may apply Deployments and ConfigMaps in {namespaces} namespaces of {cluster}"

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::page::image;
 use super::terminal::one_cell;
 use crate::domain::command::Past;
+use crate::domain::ownership::UnmanagedFields;
 use crate::domain::pull_request::ApplicationSummary;
 
 /// One line of `windlass status`.
@@ -12,6 +13,8 @@ pub struct StatusRow {
     /// `shop/production`.
     pub application: String,
     pub summary: ApplicationSummary,
+    /// What people set on its objects beside Git: each object with who set which fields.
+    pub unmanaged: Vec<(String, UnmanagedFields)>,
     /// Since when its state is what it is.
     pub since: Option<Timestamp>,
 }
@@ -47,9 +50,16 @@ pub fn status_table(rows: &[StatusRow], now: Timestamp) -> String {
         let held = summary.held.as_ref().map(|held| format!("held by {held}"));
         let message = summary.message.as_ref().filter(|text| !text.is_empty());
         let lines = held.iter().chain(message).flat_map(|text| text.lines());
+        let unmanaged = row
+            .unmanaged
+            .iter()
+            .map(|(object, UnmanagedFields { by, fields })| {
+                format!("not in Git: {} of {object} ({by})", fields.join(" "))
+            });
+        let lines = lines.map(str::to_string).chain(unmanaged);
         below.push(
             lines
-                .map(|line| format!("  {}\n", one_cell(line)))
+                .map(|line| format!("  {}\n", one_cell(&line)))
                 .collect(),
         );
     }
@@ -135,6 +145,13 @@ mod tests {
 
     #[test]
     fn what_an_application_waits_for_stands_below_it() {
+        let by_hand = (
+            "Deployment shop".to_string(),
+            UnmanagedFields {
+                by: "kubectl-edit".into(),
+                fields: vec![".spec.template.spec.nodeSelector.disk".into()],
+            },
+        );
         let row = |application: &str, health, message: Option<&str>| StatusRow {
             application: application.into(),
             summary: ApplicationSummary {
@@ -146,6 +163,7 @@ mod tests {
                 held: message.map(|_| "mia: wait".into()),
                 ..ApplicationSummary::default()
             },
+            unmanaged: message.map(|_| by_hand.clone()).into_iter().collect(),
             since: Some(Timestamp::UNIX_EPOCH),
         };
         let rows = [
@@ -164,6 +182,7 @@ mod tests {
           held by mia: wait
           Deployment shop: crashes
           [31mred
+          not in Git: .spec.template.spec.nodeSelector.disk of Deployment shop (kubectl-edit)
         ");
     }
 }

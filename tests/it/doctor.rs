@@ -6,10 +6,12 @@ use windlass::sandbox::forge::state::{RequiredCheck, Rule};
 
 use crate::github::on_main;
 use crate::support::World;
-use crate::support::lab::{has, has_not};
+use crate::support::lab::{CONFIG, Lab, has, has_not};
+use crate::support::webhook::Webhook;
+use crate::webhooks::install;
 
 /// What it says with the settings of the world's windlass, and its exit code.
-fn doctor(world: &World) -> (String, i32) {
+pub fn doctor(world: &World) -> (String, i32) {
     let said = Command::new(env!("CARGO_BIN_EXE_windlass"))
         .arg("doctor")
         .args(world.windlass.settings())
@@ -54,6 +56,7 @@ async fn an_installation_is_examined_and_nothing_is_changed() {
         let app = &mut state.app;
         app.permissions.remove("checks");
         app.events.retain(|event| event != "status");
+        state.ahead = jiff::SignedDuration::from_secs(-40);
     }
     let invalid = world
         .file("windlass.yaml")
@@ -74,10 +77,42 @@ async fn an_installation_is_examined_and_nothing_is_changed() {
         &[
             "✗ the App lacks permissions: checks: write",
             "✗ the App hears no events: status",
+            "s ahead of GitHub's\n    set it by NTP",
             "✗ windlass.yaml of acme/config is not valid: ",
             "to mend",
         ],
     );
     has_not(&text, &["PRIVATE KEY"]);
+    assert_eq!(code, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admission_webhooks_in_the_way_are_named() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let webhook = Webhook::start(|request| match request["dryRun"] == true {
+        true => Err("this webhook does not support dry-run requests".into()),
+        false => Ok(serde_json::json!([])),
+    })
+    .await;
+    let kind = "ValidatingWebhookConfiguration";
+    let _installed = install(&lab, &webhook, kind, "", "configmaps").await;
+    let (text, code) = doctor(&lab.world);
+    has(
+        &text,
+        &[
+            "! ConfigMaps in the namespace lab-staging of local cannot be dry-run: ",
+            "NoneOnDryRun",
+        ],
+    );
+    has_not(&text, &["Deployments in the namespace"]);
+    assert_eq!(code, 0, "{text}");
+    drop(webhook);
+    let (text, code) = doctor(&lab.world);
+    has(
+        &text,
+        &[
+            "✗ ConfigMaps in the namespace lab-staging of local can be neither previewed nor applied: ",
+        ],
+    );
     assert_eq!(code, 1);
 }

@@ -10,7 +10,7 @@ use crate::support::lab::{CONFIG, Lab, deployment, has, has_not};
 use crate::support::plane;
 use crate::support::webhook::{Installed, Webhook};
 
-async fn install(
+pub async fn install(
     lab: &Lab,
     webhook: &Webhook,
     kind: &'static str,

@@ -28,6 +28,8 @@ pub struct IndexEntry {
     pub silent_since: Option<jiff::Timestamp>,
     /// The workload, if its pods can say why it does not become healthy.
     pub workload: Option<Arc<health::Workload>>,
+    /// What people set on it beside Git.
+    pub unmanaged: Vec<ownership::UnmanagedFields>,
     resource_version: u64,
 }
 
@@ -79,6 +81,7 @@ pub(super) fn index_entry(object: &Live, rules: &Rules) -> Option<IndexEntry> {
         health: assess(rules, object),
         silent_since: health::silent_since(object),
         workload: health::Workload::of(object).map(Arc::new),
+        unmanaged: ownership::unmanaged_fields(object),
         resource_version: metadata["resourceVersion"]
             .as_str()
             .and_then(|text| text.parse().ok())
@@ -107,6 +110,7 @@ mod tests {
             health: (health::Health::Healthy, String::new()),
             silent_since: None,
             workload: None,
+            unmanaged: Vec::new(),
             resource_version,
         };
         let mut objects = HashMap::new();

@@ -19,6 +19,7 @@ use crate::domain::hold::Hold;
 use crate::domain::image::ImageRef;
 use crate::domain::labels::{HOLD, ROLLBACK, SKIP};
 use crate::domain::manifest::ResourceKey;
+use crate::domain::ownership::UnmanagedFields;
 use crate::domain::promotion::SkippedStage;
 use crate::domain::pull_request::{ApplicationSummary, FailedSync};
 use crate::domain::rollback::Rollback;
@@ -147,6 +148,10 @@ pub struct ApplicationStatus {
     /// Custom kinds for which no rule says when they are healthy, as `Widget.example.com`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unruled: Vec<String>,
+    /// What people set on its objects beside Git: a sync neither removes it nor brings it back. The
+    /// first of many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmanaged: Vec<Unmanaged>,
     /// The cluster's version and APIs as the revision's chart saw them: it sees the same until a
     /// commit or a sync request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -305,6 +310,7 @@ impl Default for ApplicationStatus {
             waiting: None,
             drift_loop: None,
             unruled: Vec::new(),
+            unmanaged: Vec::new(),
             served: None,
             failures: Vec::new(),
             adoption: Vec::new(),
@@ -358,6 +364,14 @@ pub struct LastSync {
     /// What was done to each object, the first few hundred: `configure Deployment shop/web`.
     #[serde(default)]
     pub objects: Vec<String>,
+}
+
+/// An object with what a person set on it beside Git.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Unmanaged {
+    pub object: String,
+    #[serde(flatten)]
+    pub fields: UnmanagedFields,
 }
 
 /// A revision that is not done.

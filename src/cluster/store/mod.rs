@@ -13,7 +13,7 @@ mod writes;
 
 pub use application::{
     Application, ApplicationSpec, ApplicationStatus, DriftLoop, HookRun, LastSync, Pause, Served,
-    Waiting,
+    Unmanaged, Waiting,
 };
 pub use freeze::{Freeze, FreezeSpec};
 pub use inventory::InventoryEntry;

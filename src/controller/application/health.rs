@@ -7,11 +7,12 @@ use super::declare::Declared;
 use super::desired::Desired;
 use super::objects::{LiveState, Object, Objects};
 use crate::cluster::Cluster;
-use crate::cluster::store::HookRun;
+use crate::cluster::store::{self, HookRun};
 use crate::controller::dry_run::AppScope;
 use crate::controller::{Reader, Result};
 use crate::domain::health::{self, Health};
 use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::ownership::unmanaged_fields;
 use crate::domain::plan::Plan;
 use crate::domain::sync;
 
@@ -22,6 +23,8 @@ pub struct Assessed {
     pub hooks_done: Vec<HookRun>,
     /// Custom kinds for which no rule says when they are healthy.
     pub unruled: Vec<String>,
+    /// What people set on its objects beside Git.
+    pub unmanaged: Vec<store::Unmanaged>,
 }
 
 /// An object's health, and the workload whose pods may explain it.
@@ -65,7 +68,34 @@ pub async fn assess(
         total: health::aggregate(assessed.into_iter().map(|(_, health)| health)),
         hooks_done,
         unruled: cluster.index.unruled(&scope.key.repo, values),
+        unmanaged: unmanaged(objects),
     })
+}
+
+/// The most objects that are named for what people set on them.
+const MOST_UNMANAGED: usize = 20;
+
+fn unmanaged(objects: &Objects) -> Vec<store::Unmanaged> {
+    let of_object = |(key, object): (&ResourceKey, &Object)| {
+        let fields = match &object.live {
+            LiveState::RanAndGone => Vec::new(),
+            LiveState::OnlyGitChanged(entry) | LiveState::AsApplied(entry) => {
+                entry.unmanaged.clone()
+            }
+            LiveState::Changed => {
+                let predicted = object.predicted.as_ref();
+                let live = predicted.and_then(|predicted| predicted.live.as_ref());
+                live.map(|live| unmanaged_fields(live)).unwrap_or_default()
+            }
+        };
+        let object = key.to_string();
+        fields.into_iter().map(move |fields| store::Unmanaged {
+            object: object.clone(),
+            fields,
+        })
+    };
+    let all = objects.all.iter().flat_map(of_object);
+    all.take(MOST_UNMANAGED).collect()
 }
 
 /// The objects that the plan still changes.

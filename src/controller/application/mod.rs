@@ -37,8 +37,9 @@ pub use retire::target_of;
 use std::sync::Arc;
 
 use super::{Kind, Reader, Requeue, Result, Writer};
+use crate::domain::TargetKey;
 use crate::domain::plan::Plan;
-use crate::domain::{TargetKey, sync};
+use crate::domain::sync::SyncFacts;
 
 pub async fn reconcile(ctx: Arc<Writer>, key: TargetKey) -> Result<Requeue> {
     let outcome = observe_and_act(&ctx, &key).await;
@@ -75,7 +76,7 @@ struct Observation {
     health: health::Assessed,
     blockers: blockers::Blockers,
     /// The facts that the step is decided from.
-    facts: sync::Snapshot,
+    facts: SyncFacts,
 }
 
 /// What to do, with the observation that it was decided from.
@@ -117,7 +118,7 @@ async fn observe(ctx: &Arc<Reader>, key: &TargetKey) -> Result<Observed> {
     )
     .await?;
     drop(scope);
-    let facts = sync::Snapshot {
+    let facts = SyncFacts {
         rendered: desired.rendered.clone(),
         owns_nothing: declared.status.inventory.is_empty(),
         plan,

@@ -178,6 +178,7 @@ fn observed(
         drift_loop: blockers.drift_backoff.clone(),
         served: observation.desired.served.clone(),
         unruled: observation.health.unruled.clone(),
+        unmanaged: observation.health.unmanaged.clone(),
         adoption: to_adopt(observation),
         approved: match verdict.step {
             Step::InSync { .. } => approved::after_sync(&blockers.approved, inputs),

@@ -7,7 +7,7 @@ use crate::domain::activity::What;
 use crate::domain::catalog::MergePolicy;
 use crate::domain::hold::Hold;
 use crate::domain::image::Candidate;
-use crate::domain::promotion::{self, Decision, How, Outcome, Snapshot, Step};
+use crate::domain::promotion::{self, Decision, How, Outcome, PromotionFacts, Step};
 use crate::domain::rollback::{Rollback, WINDLASS};
 use crate::domain::{CommitSha, PullRequestKey, StageKey};
 use crate::{github, view};
@@ -17,7 +17,7 @@ pub async fn act(
     ctx: &Writer,
     key: &StageKey,
     object: &Promotion,
-    facts: &Snapshot,
+    facts: &PromotionFacts,
     step: Step,
 ) -> Result<bool> {
     let (repo, branch, github) = (&key.repo, key.branch(), ctx.to_github());
@@ -27,7 +27,7 @@ pub async fn act(
         number,
     };
     let message = (facts.message.0.as_str(), facts.message.1.as_str());
-    let proposed = |facts: &Snapshot| {
+    let proposed = |facts: &PromotionFacts| {
         let title = facts.title.clone();
         ctx.record_stage(key, What::Proposed { title });
     };
@@ -111,7 +111,7 @@ pub async fn act(
 async fn end_rollback(
     ctx: &Writer,
     key: &StageKey,
-    facts: &Snapshot,
+    facts: &PromotionFacts,
     (is_declined, branch): (bool, Option<CommitSha>),
 ) -> Result<()> {
     let mut objects = ctx.applications_of(key).await?;
@@ -163,7 +163,7 @@ async fn settle(
     ctx: &Writer,
     key: &StageKey,
     object: &Promotion,
-    facts: &Snapshot,
+    facts: &PromotionFacts,
     outcome: Outcome,
 ) -> Result<()> {
     let (number, decided) = decisions(facts, &outcome);
@@ -247,7 +247,7 @@ async fn annotate(
 }
 
 /// The pull request that an outcome is about, and the decision about each candidate.
-fn decisions(facts: &Snapshot, outcome: &Outcome) -> (Option<u64>, Vec<Decision>) {
+fn decisions(facts: &PromotionFacts, outcome: &Outcome) -> (Option<u64>, Vec<Decision>) {
     let mut decided = facts.decided.clone();
     let (number, how) = match outcome {
         Outcome::Done { number } => (*number, None),

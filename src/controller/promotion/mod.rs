@@ -34,7 +34,9 @@ use tokio::time::Instant;
 use crate::cluster::store::{Application, Promotion, PromotionStatus};
 use crate::controller::{Error, Reader, Requeue, Result, Writer, branch_rules};
 use crate::domain::image::Candidate;
-use crate::domain::promotion::{self, EarlierStage, PullRequest, PullRequestState, Snapshot, Step};
+use crate::domain::promotion::{
+    self, EarlierStage, PromotionFacts, PullRequest, PullRequestState, Step,
+};
 use crate::domain::rollback::Rollback;
 use crate::domain::{Invalid, StageKey};
 use crate::{github, view};
@@ -125,7 +127,7 @@ enum Observed {
     /// Nothing can be proposed; the reason goes into the `Promotion`'s status.
     Unreadable(Promotion, Invalid),
     /// And whether the pull requests were read just now.
-    Facts(Promotion, Box<Snapshot>, bool),
+    Facts(Promotion, Box<PromotionFacts>, bool),
 }
 
 async fn observe(ctx: &Arc<Reader>, key: &StageKey) -> Result<Observed> {
@@ -234,7 +236,12 @@ async fn confirmed_state(
 }
 
 /// The facts that a step is decided from.
-fn facts(key: &StageKey, earlier: &[EarlierStage], query: GitQuery, state: GitState) -> Snapshot {
+fn facts(
+    key: &StageKey,
+    earlier: &[EarlierStage],
+    query: GitQuery,
+    state: GitState,
+) -> PromotionFacts {
     let GitState {
         edits,
         offers,
@@ -249,7 +256,7 @@ fn facts(key: &StageKey, earlier: &[EarlierStage], query: GitQuery, state: GitSt
         .iter()
         .map(|stage| (stage.stage.to_string(), stage.lacks(&offered)))
         .collect();
-    Snapshot {
+    PromotionFacts {
         title: promotion::title(key, &offers),
         body: view::promotion(key, &offers, &evidence),
         message: promotion::commit_message(key, &offers),

@@ -11,7 +11,7 @@ use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Base, Reader, Result};
 use crate::domain::catalog::{RenderSource, Target};
 use crate::domain::health::Health;
-use crate::domain::promotion::{Outcome, Snapshot};
+use crate::domain::promotion::{Outcome, PromotionFacts};
 use crate::domain::rollback::{self, Rollback};
 use crate::domain::{CommitSha, Invalid, StageKey};
 use crate::git::Mirror;
@@ -132,11 +132,11 @@ pub fn facts(
     object: &Promotion,
     application: Option<Application>,
     rollback: Rollback,
-    facts: Snapshot,
-) -> Snapshot {
+    facts: PromotionFacts,
+) -> PromotionFacts {
     let status = application.and_then(|object| object.status);
     let history = status.map(|status| status.history).unwrap_or_default();
-    Snapshot {
+    PromotionFacts {
         title: rollback.title(key),
         body: view::rollback(key, &rollback, &history),
         message: rollback.commit_message(key),

@@ -60,7 +60,7 @@ pub async fn act(
 
 /// Whether an open pull request passes all gates.
 fn is_passed(observation: &Observation) -> bool {
-    let verdict = observation.observed.verdict.as_ref();
+    let verdict = observation.facts.verdict.as_ref();
     verdict.is_some_and(|verdict| verdict.standing == Standing::Passed)
 }
 
@@ -177,7 +177,7 @@ async fn report_tampering(
     key: &PullRequestKey,
     observation: &Observation,
 ) -> Result<()> {
-    let id = observation.observed.sticky.as_ref().map(|sticky| sticky.id);
+    let id = observation.facts.sticky.as_ref().map(|sticky| sticky.id);
     let Some(comment) = observation
         .snapshot
         .comments
@@ -230,7 +230,7 @@ async fn set_gate(
     state: &'static str,
     title: String,
 ) -> Result<()> {
-    let Some(verdict) = &observation.observed.verdict else {
+    let Some(verdict) = &observation.facts.verdict else {
         return Ok(());
     };
     let conclusion = if state == "pending" {

@@ -9,7 +9,9 @@ use super::thread::Thread;
 use crate::controller::preview::Changes;
 use crate::controller::{Base, Event, Reader, Result, authority, commit};
 use crate::domain::promotion::{Decision, How};
-use crate::domain::pull_request::{CommandComment, Rollout, RolloutState, Snapshot, Wanted};
+use crate::domain::pull_request::{
+    CommandComment, PullRequestFacts, Rollout, RolloutState, Wanted,
+};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey, StageKey};
 use crate::github::{PullSnapshot, User};
 use crate::view::{self, People};
@@ -53,7 +55,7 @@ pub async fn observe(
     if merged.is_none() && thread.sticky.is_some() {
         wanted = not_proposed_again(ctx, key, &snapshot).await?;
     }
-    let observed = Snapshot {
+    let facts = PullRequestFacts {
         retire: gate_is_to_retire(ctx, key, &base, &snapshot).await?,
         commands,
         tampered: thread.tampered,
@@ -61,10 +63,10 @@ pub async fn observe(
         failure,
         wanted,
         sticky: thread.sticky,
-        ..Snapshot::default()
+        ..PullRequestFacts::default()
     };
     Ok(Observation {
-        observed,
+        facts,
         base,
         snapshot,
         changes: changes.into(),

@@ -37,7 +37,7 @@ use crate::controller::{
 };
 use crate::domain::command::Permission;
 use crate::domain::gate::{self, Facts};
-use crate::domain::pull_request::{self, CommandComment, Rollout, Snapshot, Step};
+use crate::domain::pull_request::{self, CommandComment, PullRequestFacts, Rollout, Step};
 use crate::domain::{PullRequestKey, StageKey};
 use crate::github::{self, PullSnapshot};
 use act::act;
@@ -88,7 +88,7 @@ async fn look(ctx: &Writer, key: &PullRequestKey, known: &Known) -> Result<Reque
     let Some(observation) = observe(ctx, key, (**snapshot).clone(), commands).await? else {
         return Ok(Requeue::Idle);
     };
-    let steps = pull_request::decide(&observation.observed);
+    let steps = pull_request::decide(&observation.facts);
     let needs_recent = |step: &Step| match step {
         Step::Merge(_) | Step::Answer { .. } | Step::ReportOutcome(_) => true,
         Step::SetGate { state, .. } => *state == "success",
@@ -102,7 +102,7 @@ async fn look(ctx: &Writer, key: &PullRequestKey, known: &Known) -> Result<Reque
         return Ok(requeue);
     }
     let requeue = act(ctx, key, &observation, steps).await?;
-    let answered = outcome::after(&observation.observed);
+    let answered = outcome::after(&observation.facts);
     Ok(requeue.or_after(observation.again).or_after(answered))
 }
 
@@ -143,7 +143,7 @@ async fn acknowledge(ctx: &Writer, key: &PullRequestKey, commands: &[CommandComm
 
 /// What was observed of a pull request.
 pub struct Observation {
-    pub observed: Snapshot,
+    pub facts: PullRequestFacts,
     pub base: Arc<Base>,
     pub snapshot: PullSnapshot,
     /// None: it is not open.
@@ -162,7 +162,7 @@ pub struct Observation {
 impl Observation {
     /// How long until the verdict may change without an event.
     fn next_change(&self, now: Timestamp) -> Option<Duration> {
-        let at = self.observed.verdict.as_ref()?.changes_at?;
+        let at = self.facts.verdict.as_ref()?.changes_at?;
         let left = Duration::try_from(at.duration_since(now)).unwrap_or_default();
         Some(left.min(LONGEST_REST))
     }
@@ -170,7 +170,7 @@ impl Observation {
     /// Why a user's `/accept-unseen` does not count; None: it does.
     pub fn unseen_refusal(&self, user: &str) -> Option<String> {
         let writer = self
-            .observed
+            .facts
             .commands
             .iter()
             .any(|command| command.author == user && command.permission >= Permission::Write);
@@ -210,7 +210,7 @@ async fn observe(
     };
     let (base, snapshot) = (&observation.base, &observation.snapshot);
     let (outcomes, again) = outcome::outcomes(ctx, base, snapshot).await?;
-    observation.observed.outcomes = outcomes;
+    observation.facts.outcomes = outcomes;
     observation.again = observation.again.into_iter().chain(again).min();
     Ok(Some(observation))
 }

@@ -14,7 +14,7 @@ use crate::controller::{Base, Error, Reader, Result};
 use crate::domain::PullRequestKey;
 use crate::domain::command::Command;
 use crate::domain::gate::{self, Facts, MergePermit, PreviewFact, Verdict};
-use crate::domain::pull_request::{CommandComment, Snapshot, Wanted};
+use crate::domain::pull_request::{CommandComment, PullRequestFacts, Wanted};
 use crate::git::TooMuch;
 use crate::github::{CheckRun, PullSnapshot};
 
@@ -70,7 +70,7 @@ pub async fn observe(
     let preview = &shown_preview.preview;
     let says_nothing = preview.applications.is_empty() && preview.policy.is_empty();
     let needs_no_comment = says_nothing && preview.failure.is_none() && thread.sticky.is_none();
-    let observed = Snapshot {
+    let facts = PullRequestFacts {
         retire: false,
         failure: None,
         outcomes: Vec::new(),
@@ -93,7 +93,7 @@ pub async fn observe(
         gate: snapshot.gate.as_ref().map(gate_of),
     };
     Ok(Observation {
-        observed,
+        facts,
         base,
         changes: shown_preview.changes.clone(),
         snapshot,

@@ -15,7 +15,7 @@ use crate::cluster::store;
 use crate::controller::{Base, Reader, Result};
 use crate::domain::TargetKey;
 use crate::domain::pull_request::{
-    self, Outcome, RevisionOrder, Rollout, RolloutState, Snapshot, Source,
+    self, Outcome, PullRequestFacts, RevisionOrder, Rollout, RolloutState, Source,
 };
 use crate::github::PullSnapshot;
 use crate::view;
@@ -52,8 +52,8 @@ pub async fn outcomes(
 }
 
 /// When to look at the outcome of what is being answered.
-pub fn after(observed: &Snapshot) -> Option<Duration> {
-    let mut commands = observed.commands.iter();
+pub fn after(facts: &PullRequestFacts) -> Option<Duration> {
+    let mut commands = facts.commands.iter();
     commands
         .any(|one| is_sync(&one.lines))
         .then_some(LOOKS_AGAIN)

@@ -185,7 +185,7 @@ fn join(into: &mut Map<String, Value>, more: Map<String, Value>) {
 }
 
 /// A path from the repository's root, without `.` and `..`; None: it leads out of it.
-pub(super) fn path_inside(path: &str) -> Option<String> {
+pub fn path_inside(path: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {

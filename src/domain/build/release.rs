@@ -9,8 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::Place;
-use super::join;
+use super::{Place, join, path_inside};
 use crate::domain::catalog::HelmOptions;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::{substitute, yaml};
@@ -34,9 +33,26 @@ pub struct HelmRelease {
     pub post: Option<Value>,
 }
 
+/// What the repository has for the HelmReleases of an application, beside its objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Flux's sources, each with its name and its namespace in the cluster.
+    pub all: Vec<Value>,
+    /// Namespace and name of the GitRepository that the application is built from.
+    pub own: (String, String),
+}
+
 /// Whether an object is a HelmRelease.
 pub fn is_release(key: &ResourceKey) -> bool {
     key.group == GROUP && key.kind == "HelmRelease"
+}
+
+/// The reference to the source of a HelmRelease's chart.
+pub fn source_of(release: &Value) -> &Value {
+    match release["spec"]["chartRef"].is_object() {
+        true => &release["spec"]["chartRef"],
+        false => &release["spec"]["chart"]["spec"]["sourceRef"],
+    }
 }
 
 /// The HelmRelease that installs a rendered object: its namespace and name.
@@ -126,7 +142,12 @@ pub fn variables(of: (&str, &str), all: &[Manifest]) -> BTreeSet<String> {
 impl HelmRelease {
     /// Reads a HelmRelease among the objects of its application. An error: why what it installs
     /// cannot be told from Git.
-    pub fn of(release: &Manifest, all: &[Manifest], namespace: &str) -> Result<Self, String> {
+    pub fn of(
+        release: &Manifest,
+        all: &[Manifest],
+        sources: &Sources,
+        namespace: &str,
+    ) -> Result<Self, String> {
         let (spec, name) = (&release.value["spec"], &release.key.name);
         let own = release.key.namespace.as_deref().unwrap_or(namespace);
         for (field, why) in [
@@ -139,8 +160,10 @@ impl HelmRelease {
         }
         let near = Near {
             all,
+            sources,
             namespace: own,
         };
+        let chart = near.chart(spec)?;
         let target = text(&spec["targetNamespace"]);
         let default = match &target {
             Some(target) => format!("{target}-{name}"),
@@ -150,15 +173,16 @@ impl HelmRelease {
         let release = Self {
             name: name.clone(),
             namespace: own.into(),
-            chart: near.chart(spec)?,
             options: HelmOptions {
                 release: Some(shortened(text(&spec["releaseName"]).unwrap_or(default))),
                 namespace: Some(target.unwrap_or_else(|| own.into())),
-                values: Some(Vec::new()),
+                values: Some(values_files(spec, &chart)?),
+                ignore_missing_values: spec["chart"]["spec"]["ignoreMissingValuesFiles"] == true,
                 inline: Some(near.values(spec)?),
                 skip_crds: crds == "Skip",
                 ..HelmOptions::default()
             },
+            chart,
             post: post(spec)?,
         };
         release.options.check()?;
@@ -198,9 +222,10 @@ impl HelmRelease {
     }
 }
 
-/// The objects beside a HelmRelease.
+/// What is beside a HelmRelease.
 struct Near<'a> {
     all: &'a [Manifest],
+    sources: &'a Sources,
     namespace: &'a str,
 }
 
@@ -214,7 +239,26 @@ impl Near<'_> {
                 && Some(key.name.as_str()) == reference["name"].as_str()
                 && key.namespace.as_deref().is_none_or(|own| own == namespace)
         };
-        self.all.iter().find(is).map(|manifest| &manifest.value)
+        let found = self.all.iter().find(is).map(|manifest| &manifest.value);
+        let elsewhere = || {
+            let mut sources = self.sources.all.iter();
+            sources.find(|source| {
+                let metadata = &source["metadata"];
+                group == SOURCES
+                    && source["kind"] == kind
+                    && metadata["name"] == reference["name"]
+                    && metadata["namespace"] == namespace
+            })
+        };
+        found.or_else(elsewhere)
+    }
+
+    /// Whether a reference names the source that the application is built from itself.
+    fn is_own(&self, reference: &Value) -> bool {
+        let (namespace, name) = &self.sources.own;
+        reference["kind"] == "GitRepository"
+            && reference["name"] == name.as_str()
+            && reference["namespace"].as_str().unwrap_or(self.namespace) == namespace
     }
 
     fn source(&self, reference: &Value) -> Result<&Value, String> {
@@ -226,8 +270,7 @@ impl Near<'_> {
             ));
         }
         let found = self.find(SOURCES, kind, reference);
-        found
-            .ok_or_else(|| format!("its {kind} {name} is not among the objects of its application"))
+        found.ok_or_else(|| format!("its {kind} {name} is not in this repository"))
     }
 
     fn chart(&self, spec: &Value) -> Result<Place, String> {
@@ -246,8 +289,12 @@ impl Near<'_> {
             });
         }
         let chart = &spec["chart"]["spec"];
-        if !chart["valuesFiles"].is_null() {
-            return Err("`valuesFiles` of the chart are not read".into());
+        if self.is_own(&chart["sourceRef"]) {
+            let path = chart["chart"].as_str().unwrap_or_default();
+            let directory = path_inside(path);
+            return directory
+                .map(Place::Directory)
+                .ok_or_else(|| format!("its chart `{path}` is not in this repository"));
         }
         let source = &self.source(&chart["sourceRef"])?["spec"];
         let version = text(&chart["version"]).unwrap_or_default();
@@ -285,6 +332,24 @@ impl Near<'_> {
         }
         merge(&mut values, spec["values"].clone());
         Ok(values)
+    }
+}
+
+/// The files that take the place of the values of its chart, from the repository's root.
+fn values_files(spec: &Value, chart: &Place) -> Result<Vec<String>, String> {
+    let files = spec["chart"]["spec"]["valuesFiles"].as_array();
+    let mut files = files.into_iter().flatten().filter_map(Value::as_str);
+    match chart {
+        Place::Chart { .. } if files.next().is_some() => {
+            Err("`valuesFiles` of a chart from elsewhere are not read".into())
+        }
+        Place::Chart { .. } => Ok(Vec::new()),
+        Place::Directory(_) => files
+            .map(|file| {
+                let path = path_inside(file);
+                path.ok_or_else(|| format!("its values file `{file}` is not in this repository"))
+            })
+            .collect(),
     }
 }
 

@@ -206,15 +206,67 @@ fn releases_are_read_with_care() {
         version: "v2".into(),
         value: json!({"metadata": {"name": "web"}, "spec": spec}),
     };
-    let why = |spec: Value| release::HelmRelease::of(&release(spec), &[], "shop").unwrap_err();
-    assert!(why(json!({"chartRef": {"kind": "OCIRepository", "name": "x"}})).contains("not among"));
+    let of = |spec: Value| release::HelmRelease::of(&release(spec), &[], &sources(), "shop");
+    let why = |spec: Value| of(spec).unwrap_err();
+    let absent = json!({"chartRef": {"kind": "OCIRepository", "name": "x"}});
+    assert!(why(absent).contains("is not in this repository"));
     assert!(why(json!({"suspend": true})).contains("suspended"));
     let long = json!({"releaseName": format!("a{}", "é".repeat(60)), "chart": {"spec": {"sourceRef": {"kind": "GitRepository", "name": "x"}}}});
     assert!(why(long).contains("is not read"));
+    // A source of another application, by its namespace; and the repository itself.
+    let chart = |kind: &str, name: &str, namespace: Value, more: Value| {
+        let reference = json!({"kind": kind, "name": name, "namespace": namespace});
+        let mut spec = json!({"chart": "./charts/web", "version": "1.0.0", "sourceRef": reference});
+        spec.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        json!({"chart": {"spec": spec}})
+    };
+    let elsewhere = of(chart(
+        "HelmRepository",
+        "all",
+        json!("flux-system"),
+        json!({}),
+    ));
+    assert_eq!(
+        elsewhere.unwrap().chart,
+        Place::Chart {
+            repository: "https://charts.example".into(),
+            name: "./charts/web".into(),
+            version: "1.0.0".into(),
+        }
+    );
+    assert!(why(chart("HelmRepository", "all", Value::Null, json!({}))).contains("not in this"));
+    let files = json!({"valuesFiles": ["./charts/web/values.yaml", "env/home.yaml"]});
+    let own = of(chart(
+        "GitRepository",
+        "config",
+        json!("flux-system"),
+        files.clone(),
+    ))
+    .unwrap();
+    assert_eq!(own.chart, Place::Directory("charts/web".into()));
+    let read = ["charts/web/values.yaml".to_string(), "env/home.yaml".into()];
+    assert_eq!(own.options.values.as_deref(), Some(&read[..]));
+    assert!(why(chart("GitRepository", "config", Value::Null, json!({}))).contains("is not read"));
+    assert!(
+        why(chart("HelmRepository", "all", json!("flux-system"), files)).contains("valuesFiles")
+    );
     let mut forged = json!({"metadata": {"name": "a", "annotations": {
         "windlass.dev/chart-is-not-rendered": "x", "windlass.dev/installed-by": "shop/web"}}});
     release::take_marks(&mut forged);
     assert_eq!(forged, json!({"metadata": {"name": "a"}}));
+}
+
+/// A source of Flux's own namespace, and the repository there.
+fn sources() -> release::Sources {
+    let metadata = json!({"name": "all", "namespace": "flux-system"});
+    release::Sources {
+        all: vec![
+            json!({"kind": "HelmRepository", "metadata": metadata, "spec": {"url": "https://charts.example"}}),
+        ],
+        own: ("flux-system".into(), "config".into()),
+    }
 }
 
 #[test]

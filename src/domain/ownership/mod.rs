@@ -10,7 +10,7 @@
 //! and `rules`: fields that others own. `adoption` and `versions`: rewrite
 //! `managedFields`. `managed_by`: objects of Helm, Argo CD and Flux. `prediction`:
 //! computes an apply without the server. `side_effects`: effects of an apply that
-//! its diff does not show.
+//! its diff does not show. `unmanaged`: what people set beside Git.
 
 use super::fieldset::FieldSet;
 
@@ -24,6 +24,7 @@ mod rules;
 mod side_effects;
 #[cfg(test)]
 mod tests;
+mod unmanaged;
 mod versions;
 
 pub use adoption::{
@@ -36,6 +37,7 @@ pub use managed_by::{ARGO_LABEL, ManagedBy, managed_by, was_reconciled, without_
 pub use prediction::{of_others, outdated_defaults, without_dropped};
 pub use rules::{FieldRule, FieldRules};
 pub use side_effects::{admitted, changed_by_others, kept, replaced_lists};
+pub use unmanaged::{UnmanagedFields, unmanaged_fields};
 pub use versions::{migrated_managed_fields, recorded_versions};
 
 /// One entry of `managedFields`.

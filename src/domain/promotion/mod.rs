@@ -40,7 +40,7 @@ pub use skipped::SkippedStage;
 
 /// The facts about an application in a stage that a step is decided from.
 #[derive(Debug, Clone)]
-pub struct Snapshot {
+pub struct PromotionFacts {
     pub base: CommitSha,
     /// The edits that bring the wanted candidates to the base; empty if it has them.
     pub edits: Vec<FileEdit>,
@@ -216,31 +216,31 @@ impl Outcome {
 }
 
 /// The next step.
-pub fn decide(snapshot: &Snapshot) -> Step {
-    if snapshot.rollback.is_none() {
-        return next(snapshot);
+pub fn decide(facts: &PromotionFacts) -> Step {
+    if facts.rollback.is_none() {
+        return next(facts);
     }
-    let pr = snapshot.pull_request.as_ref();
+    let pr = facts.pull_request.as_ref();
     let is_over = pr.is_some_and(|pr| {
-        Some(pr.number) == snapshot.rolled_back_by && pr.state != PullRequestState::Open
+        Some(pr.number) == facts.rolled_back_by && pr.state != PullRequestState::Open
     });
-    if snapshot.edits.is_empty() || is_over || snapshot.is_overtaken {
-        return end_rollback(snapshot);
+    if facts.edits.is_empty() || is_over || facts.is_overtaken {
+        return end_rollback(facts);
     }
-    match next(snapshot) {
+    match next(facts) {
         Step::Settled(Outcome::Open { number }) => Step::Settled(Outcome::RollsBack { number }),
-        Step::Settled(Outcome::Rejected { .. }) => end_rollback(snapshot),
+        Step::Settled(Outcome::Rejected { .. }) => end_rollback(facts),
         step => step,
     }
 }
 
-fn end_rollback(snapshot: &Snapshot) -> Step {
-    let closed = snapshot.pull_request.as_ref().filter(|pr| {
-        let is_unchanged = || !snapshot.edits.is_empty() && closed_unchanged(snapshot).is_some();
-        let is_it = Some(pr.number) == snapshot.rolled_back_by || is_unchanged();
+fn end_rollback(facts: &PromotionFacts) -> Step {
+    let closed = facts.pull_request.as_ref().filter(|pr| {
+        let is_unchanged = || !facts.edits.is_empty() && closed_unchanged(facts).is_some();
+        let is_it = Some(pr.number) == facts.rolled_back_by || is_unchanged();
         pr.state == PullRequestState::Closed && is_it
     });
-    let branch = snapshot.branch.as_ref().map(|branch| &branch.head);
+    let branch = facts.branch.as_ref().map(|branch| &branch.head);
     let branch = branch.filter(|head| closed.is_some_and(|pr| pr.head == **head));
     Step::EndRollback {
         is_declined: closed.is_some(),
@@ -248,37 +248,37 @@ fn end_rollback(snapshot: &Snapshot) -> Step {
     }
 }
 
-fn next(snapshot: &Snapshot) -> Step {
-    let open = snapshot
+fn next(facts: &PromotionFacts) -> Step {
+    let open = facts
         .pull_request
         .as_ref()
         .filter(|pr| pr.state == PullRequestState::Open);
-    if snapshot.edits.is_empty() {
-        return clean_up(snapshot, open);
+    if facts.edits.is_empty() {
+        return clean_up(facts, open);
     }
-    if let Some(number) = closed_unchanged(snapshot) {
+    if let Some(number) = closed_unchanged(facts) {
         let number = Some(number);
         return Step::Settled(Outcome::Rejected { number });
     }
-    match (&snapshot.branch, open) {
+    match (&facts.branch, open) {
         (None, _) => Step::Propose {
-            at: snapshot.base.clone(),
-            edits: snapshot.edits.clone(),
+            at: facts.base.clone(),
+            edits: facts.edits.clone(),
         },
-        (Some(branch), None) => prepare(snapshot, branch),
-        (Some(branch), Some(pr)) => update(snapshot, branch, pr),
+        (Some(branch), None) => prepare(facts, branch),
+        (Some(branch), Some(pr)) => update(facts, branch, pr),
     }
 }
 
 /// There is nothing to propose: the pull request is closed and its branch deleted.
-fn clean_up(snapshot: &Snapshot, open: Option<&PullRequest>) -> Step {
-    let outcome = settled_outcome(snapshot);
-    match (open, &snapshot.branch) {
+fn clean_up(facts: &PromotionFacts, open: Option<&PullRequest>) -> Step {
+    let outcome = settled_outcome(facts);
+    match (open, &facts.branch) {
         // If a candidate cannot be edited now, somebody may fix that: its open pull request stays.
         (Some(_), _) if outcome == Outcome::Failed => Step::Settled(outcome),
         (Some(pr), _) => Step::Close { number: pr.number },
         (None, Some(branch))
-            if branch.content != BranchContent::Foreign && !may_reopen(snapshot, branch) =>
+            if branch.content != BranchContent::Foreign && !may_reopen(facts, branch) =>
         {
             Step::DeleteBranch {
                 head: branch.head.clone(),
@@ -289,11 +289,11 @@ fn clean_up(snapshot: &Snapshot, open: Option<&PullRequest>) -> Step {
 }
 
 /// The closed pull request that proposed exactly these edits: our branch still has its head.
-fn closed_unchanged(snapshot: &Snapshot) -> Option<u64> {
-    let pr = snapshot.pull_request.as_ref()?;
-    let branch = snapshot.branch.as_ref()?;
-    let asked = |offer: &Offer| is_asked_for(&snapshot.decided, &offer.candidate);
-    if snapshot.offers.iter().any(asked) {
+fn closed_unchanged(facts: &PromotionFacts) -> Option<u64> {
+    let pr = facts.pull_request.as_ref()?;
+    let branch = facts.branch.as_ref()?;
+    let asked = |offer: &Offer| is_asked_for(&facts.decided, &offer.candidate);
+    if facts.offers.iter().any(asked) {
         return None;
     }
     let is_same = branch.head == pr.head && branch.content == BranchContent::Wanted;
@@ -301,29 +301,29 @@ fn closed_unchanged(snapshot: &Snapshot) -> Option<u64> {
 }
 
 /// Without an open pull request: makes the branch base plus edits, then opens one.
-fn prepare(snapshot: &Snapshot, branch: &Branch) -> Step {
+fn prepare(facts: &PromotionFacts, branch: &Branch) -> Step {
     let head = branch.head.clone();
     match branch.content {
-        BranchContent::Nothing if head == snapshot.base => Step::Commit {
+        BranchContent::Nothing if head == facts.base => Step::Commit {
             parent: head,
-            edits: snapshot.edits.clone(),
+            edits: facts.edits.clone(),
         },
         BranchContent::Wanted => Step::Open,
         // The branch is left over from an old pull request.
         _ => Step::ResetBranch {
             from: head,
-            to: snapshot.base.clone(),
+            to: facts.base.clone(),
         },
     }
 }
 
 /// With an open pull request: makes it propose exactly the wanted edits.
-fn update(snapshot: &Snapshot, branch: &Branch, pr: &PullRequest) -> Step {
+fn update(facts: &PromotionFacts, branch: &Branch, pr: &PullRequest) -> Step {
     let head = branch.head.clone();
     match &branch.content {
         BranchContent::Nothing => Step::Commit {
             parent: head,
-            edits: snapshot.edits.clone(),
+            edits: facts.edits.clone(),
         },
         BranchContent::Outdated(edits) => Step::Commit {
             parent: head,
@@ -332,12 +332,12 @@ fn update(snapshot: &Snapshot, branch: &Branch, pr: &PullRequest) -> Step {
         BranchContent::Conflicting | BranchContent::Surplus | BranchContent::Behind => {
             Step::Rebuild {
                 from: head,
-                base: snapshot.base.clone(),
-                edits: snapshot.edits.clone(),
+                base: facts.base.clone(),
+                edits: facts.edits.clone(),
             }
         }
         BranchContent::Wanted | BranchContent::Foreign
-            if pr.title != snapshot.title || pr.body != snapshot.body =>
+            if pr.title != facts.title || pr.body != facts.body =>
         {
             Step::Retitle { number: pr.number }
         }
@@ -348,13 +348,13 @@ fn update(snapshot: &Snapshot, branch: &Branch, pr: &PullRequest) -> Step {
 }
 
 /// Whether a closed pull request may be reopened: then its branch has to stay.
-fn may_reopen(snapshot: &Snapshot, branch: &Branch) -> bool {
-    let closed = snapshot
+fn may_reopen(facts: &PromotionFacts, branch: &Branch) -> bool {
+    let closed = facts
         .pull_request
         .as_ref()
         .filter(|pr| pr.state == PullRequestState::Closed && pr.head == branch.head);
     closed.is_some_and(|pr| {
-        snapshot
+        facts
             .decided
             .iter()
             .any(|decision| decision.how == How::Rejected && decision.number == Some(pr.number))
@@ -363,15 +363,15 @@ fn may_reopen(snapshot: &Snapshot, branch: &Branch) -> bool {
 
 /// The outcome if there is nothing to propose. What keeps a candidate back is reported before what
 /// is merged.
-fn settled_outcome(snapshot: &Snapshot) -> Outcome {
-    let decisions: Vec<_> = match &snapshot.candidates[..] {
-        [] => summary(&[], &snapshot.decided)
+fn settled_outcome(facts: &PromotionFacts) -> Outcome {
+    let decisions: Vec<_> = match &facts.candidates[..] {
+        [] => summary(&[], &facts.decided)
             .into_iter()
             .map(|(decision, _)| decision)
             .collect(),
         candidates => candidates
             .iter()
-            .filter_map(|candidate| decision_for(&snapshot.decided, candidate))
+            .filter_map(|candidate| decision_for(&facts.decided, candidate))
             .collect(),
     };
     let first = |how: How| decisions.iter().find(|decision| decision.how == how);
@@ -385,11 +385,11 @@ fn settled_outcome(snapshot: &Snapshot) -> Outcome {
         Outcome::Rejected {
             number: rejected.number,
         }
-    } else if snapshot.candidates.is_empty() {
+    } else if facts.candidates.is_empty() {
         Outcome::Dropped
     } else {
         Outcome::Done {
-            number: snapshot.pull_request.as_ref().map(|pr| pr.number),
+            number: facts.pull_request.as_ref().map(|pr| pr.number),
         }
     }
 }

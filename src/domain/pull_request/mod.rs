@@ -1,6 +1,6 @@
 //! What windlass does next on a pull request.
 //!
-//! The loop reads a snapshot, decides the steps, takes them, and repeats this
+//! The loop reads the facts, decides the steps, takes them, and repeats this
 //! until there is nothing left to do. Known races: a push between the preview
 //! and the merge (the permit carries the head), two loops posting a comment (one
 //! key is reconciled by one task), a response that got lost (before posting, the
@@ -84,7 +84,7 @@ pub struct Sticky {
 
 /// The facts about a pull request that a reconcile decides from.
 #[derive(Debug, Clone, Default)]
-pub struct Snapshot {
+pub struct PullRequestFacts {
     /// The head has a green verdict, and the pull request is no longer open.
     pub retire: bool,
     /// windlass put it into the merge queue, and would not do so now.
@@ -152,20 +152,20 @@ pub enum Step {
 }
 
 /// The next steps on a pull request.
-pub fn decide(snapshot: &Snapshot) -> Vec<Step> {
+pub fn decide(facts: &PullRequestFacts) -> Vec<Step> {
     let mut steps = Vec::new();
     // This comes first: after our comment is rewritten nothing shows the edit any more.
-    if snapshot.tampered {
+    if facts.tampered {
         steps.push(Step::ReportTampering);
     }
-    if snapshot.leaves_queue {
+    if facts.leaves_queue {
         steps.push(Step::Dequeue);
     }
-    if snapshot.retire {
+    if facts.retire {
         steps.push(Step::RetireGate);
     }
-    if let Some(wanted) = &snapshot.wanted {
-        match &snapshot.sticky {
+    if let Some(wanted) = &facts.wanted {
+        match &facts.sticky {
             None => steps.push(Step::PostSticky(wanted.clone())),
             Some(sticky) if sticky.fingerprint != wanted.fingerprint || !sticky.intact => {
                 steps.push(Step::EditSticky {
@@ -176,21 +176,21 @@ pub fn decide(snapshot: &Snapshot) -> Vec<Step> {
             Some(_) => {}
         }
     }
-    let duplicates = snapshot.duplicates.iter();
+    let duplicates = facts.duplicates.iter();
     steps.extend(duplicates.map(|id| Step::DeleteDuplicate { id: *id }));
-    steps.extend(snapshot.failure.clone().map(Step::ReportFailure));
-    steps.extend(snapshot.outcomes.iter().cloned().map(Step::ReportOutcome));
-    let unpublished = snapshot.preview.is_some() && snapshot.preview != snapshot.published;
+    steps.extend(facts.failure.clone().map(Step::ReportFailure));
+    steps.extend(facts.outcomes.iter().cloned().map(Step::ReportOutcome));
+    let unpublished = facts.preview.is_some() && facts.preview != facts.published;
     if unpublished {
         steps.push(Step::PublishCheck);
     }
     // Approvals count only after the preview was published: the verdict is decided in the next
     // reconcile.
-    if let Some(verdict) = &snapshot.verdict
+    if let Some(verdict) = &facts.verdict
         && !unpublished
     {
         let (state, description) = gate_status(verdict);
-        if snapshot
+        if facts
             .gate
             .as_ref()
             .is_none_or(|(was, text)| was != state || *text != description)
@@ -199,13 +199,13 @@ pub fn decide(snapshot: &Snapshot) -> Vec<Step> {
         }
     }
     // A merge does not wait for answers to commands, not even for one that GitHub refuses.
-    steps.extend(snapshot.commands.iter().map(|command| Step::Answer {
+    steps.extend(facts.commands.iter().map(|command| Step::Answer {
         source: command.source,
     }));
     let stops = |command: &CommandComment| command.stops_merge();
-    if let Some(permit) = &snapshot.permit
+    if let Some(permit) = &facts.permit
         && !unpublished
-        && !snapshot.commands.iter().any(stops)
+        && !facts.commands.iter().any(stops)
     {
         steps.push(Step::Merge(permit.clone()));
     }

@@ -2,8 +2,8 @@ use super::*;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::image::ImageRef;
 
-fn snapshot() -> Snapshot {
-    Snapshot {
+fn facts() -> PullRequestFacts {
+    PullRequestFacts {
         retire: false,
         failure: None,
         outcomes: Vec::new(),
@@ -35,7 +35,7 @@ fn snapshot() -> Snapshot {
 
 #[test]
 fn nothing_is_left_to_do_once_it_is_done() {
-    let first = decide(&snapshot());
+    let first = decide(&facts());
     assert!(
         matches!(first[..], [Step::PostSticky(_), Step::PublishCheck]),
         "{first:?}"
@@ -45,10 +45,10 @@ fn nothing_is_left_to_do_once_it_is_done() {
         fingerprint: "f".into(),
         intact: true,
     });
-    let second = decide(&Snapshot {
+    let second = decide(&PullRequestFacts {
         sticky: sticky.clone(),
         published: Some("p".into()),
-        ..snapshot()
+        ..facts()
     });
     assert!(
         matches!(
@@ -61,11 +61,11 @@ fn nothing_is_left_to_do_once_it_is_done() {
         "{second:?}"
     );
     let gate = Some(("pending".into(), "r".into()));
-    let rests = Snapshot {
+    let rests = PullRequestFacts {
         sticky,
         published: Some("p".into()),
         gate,
-        ..snapshot()
+        ..facts()
     };
     assert_eq!(decide(&rests), []);
     let edited = Some(Sticky {
@@ -73,7 +73,7 @@ fn nothing_is_left_to_do_once_it_is_done() {
         fingerprint: "f".into(),
         intact: false,
     });
-    let steps = decide(&Snapshot {
+    let steps = decide(&PullRequestFacts {
         sticky: edited,
         tampered: true,
         ..rests

@@ -35,7 +35,7 @@ pub use waves::Waves;
 
 /// The facts about one application that a reconcile decides from.
 #[derive(Debug, Clone)]
-pub struct Snapshot {
+pub struct SyncFacts {
     /// How many objects the application renders to, or why it cannot be rendered.
     pub rendered: Result<usize, String>,
     /// Whether the application has no objects yet.
@@ -130,13 +130,13 @@ pub enum Step {
 }
 
 /// The next step of a sync.
-pub fn decide(snapshot: &Snapshot) -> Step {
-    match &snapshot.rendered {
+pub fn decide(facts: &SyncFacts) -> Step {
+    match &facts.rendered {
         Err(why) => return Step::Blocked(Reason::RenderFailed { why: why.clone() }),
-        Ok(0) if !snapshot.owns_nothing => return Step::Blocked(Reason::RendersToNothing),
+        Ok(0) if !facts.owns_nothing => return Step::Blocked(Reason::RendersToNothing),
         Ok(_) => {}
     }
-    if let Some(until) = snapshot.paused {
+    if let Some(until) = facts.paused {
         return Step::Wait {
             reason: Reason::Paused { until },
             until: Some(until),
@@ -145,25 +145,25 @@ pub fn decide(snapshot: &Snapshot) -> Step {
     // If one object is refused, nothing is applied: no Deployment rolls out with yesterday's
     // ConfigMap.
     let problem = |change: &Change| Some((change.key.clone(), change.problem.clone()?));
-    let problems: Vec<_> = snapshot.plan.problems().filter_map(problem).collect();
+    let problems: Vec<_> = facts.plan.problems().filter_map(problem).collect();
     if !problems.is_empty() {
         return Step::Blocked(Reason::Refused(problems));
     }
-    if snapshot.plan.is_empty() {
-        return in_sync(snapshot);
+    if facts.plan.is_empty() {
+        return in_sync(facts);
     }
-    if let Some(adoption) = &snapshot.adoption {
+    if let Some(adoption) = &facts.adoption {
         return Step::Blocked(Reason::AdoptionRequired(adoption.clone()));
     }
-    if let Some(deviations) = &snapshot.deviations {
+    if let Some(deviations) = &facts.deviations {
         return Step::Blocked(Reason::NotAsApproved(deviations.clone()));
     }
-    if !snapshot.waits_for.is_empty() {
-        return wait(Reason::WaitsForApplications(snapshot.waits_for.clone()));
+    if !facts.waits_for.is_empty() {
+        return wait(Reason::WaitsForApplications(facts.waits_for.clone()));
     }
-    decide_drift(snapshot)
-        .or_else(|| decide_late_deletions(snapshot))
-        .or_else(|| decide_waves(snapshot))
+    decide_drift(facts)
+        .or_else(|| decide_late_deletions(facts))
+        .or_else(|| decide_waves(facts))
         .unwrap_or(Step::Apply)
 }
 
@@ -175,38 +175,38 @@ fn wait(reason: Reason) -> Step {
 }
 
 /// The step if the plan is empty.
-fn in_sync(snapshot: &Snapshot) -> Step {
+fn in_sync(facts: &SyncFacts) -> Step {
     // While objects are being deleted the sync is not complete.
-    let health = match snapshot.terminating.is_empty() {
-        true => snapshot.health.0,
-        false => snapshot.health.0.max(Health::Progressing),
+    let health = match facts.terminating.is_empty() {
+        true => facts.health.0,
+        false => facts.health.0.max(Health::Progressing),
     };
     let reason = Reason::Health {
         health,
-        objects: snapshot.health.clone(),
-        terminating: snapshot.terminating.clone(),
-        withheld: snapshot.withheld.clone(),
+        objects: facts.health.clone(),
+        terminating: facts.terminating.clone(),
+        withheld: facts.withheld.clone(),
     };
     Step::InSync { health, reason }
 }
 
 /// The step for a plan that only reverts drift. None: the plan has other changes, or the drift is
 /// to be reverted.
-fn decide_drift(snapshot: &Snapshot) -> Option<Step> {
-    let mut all = snapshot.plan.effective();
-    if !all.all(|change| snapshot.drifted.contains(&change.key)) {
+fn decide_drift(facts: &SyncFacts) -> Option<Step> {
+    let mut all = facts.plan.effective();
+    if !all.all(|change| facts.drifted.contains(&change.key)) {
         return None;
     }
-    let objects = || snapshot.plan.effective().map(Drift::of).collect();
+    let objects = || facts.plan.effective().map(Drift::of).collect();
     let reason = || Reason::Drift {
         objects: objects(),
-        proposal: snapshot.proposal.clone(),
+        proposal: facts.proposal.clone(),
     };
-    let mut all = snapshot.plan.effective();
-    match snapshot.drift {
+    let mut all = facts.plan.effective();
+    match facts.drift {
         DriftMode::Report => return Some(Step::Report(reason())),
         DriftMode::Propose if all.all(|change| change.action == Action::Configure) => {
-            match &snapshot.proposal {
+            match &facts.proposal {
                 Proposal::None => return Some(Step::Propose(reason())),
                 Proposal::Open { .. } | Proposal::Impossible { .. } => {
                     return Some(Step::Report(reason()));
@@ -216,44 +216,40 @@ fn decide_drift(snapshot: &Snapshot) -> Option<Step> {
         }
         DriftMode::Heal | DriftMode::Propose => {}
     }
-    let drift_loop = || Reason::DriftLoop(snapshot.drift_loops.clone());
-    (!snapshot.drift_loops.is_empty()).then(|| Step::Blocked(drift_loop()))
+    let drift_loop = || Reason::DriftLoop(facts.drift_loops.clone());
+    (!facts.drift_loops.is_empty()).then(|| Step::Blocked(drift_loop()))
 }
 
 /// The step for a plan in which only deletions are left that wait. None: the plan has other
 /// changes.
-fn decide_late_deletions(snapshot: &Snapshot) -> Option<Step> {
-    let late = |change: &Change| snapshot.late_because(&change.key).cloned();
-    if !snapshot
-        .plan
-        .effective()
-        .all(|change| late(change).is_some())
-    {
+fn decide_late_deletions(facts: &SyncFacts) -> Option<Step> {
+    let late = |change: &Change| facts.late_because(&change.key).cloned();
+    if !facts.plan.effective().all(|change| late(change).is_some()) {
         return None;
     }
-    let deletions = snapshot.plan.effective();
+    let deletions = facts.plan.effective();
     let deletions = deletions.filter_map(|change| Some((change.key.clone(), late(change)?)));
     let reason = Reason::DeletionsWait {
-        health: snapshot.health.clone(),
+        health: facts.health.clone(),
         deletions: deletions.collect(),
     };
     // If the application is degraded, the deletions wait for that, and the commit has failed.
-    Some(match snapshot.health.0 {
+    Some(match facts.health.0 {
         Health::Degraded => Step::Blocked(reason),
         _ => wait(reason),
     })
 }
 
 /// The step if no change may be made before a wave is healthy. None: some change may be made.
-fn decide_waves(snapshot: &Snapshot) -> Option<Step> {
-    if snapshot
+fn decide_waves(facts: &SyncFacts) -> Option<Step> {
+    if facts
         .plan
         .effective()
-        .any(|change| snapshot.allows(&change.key))
+        .any(|change| facts.allows(&change.key))
     {
         return None;
     }
-    let (wave, health, why) = snapshot.waves.current().unwrap_or((0, Health::Unknown, ""));
+    let (wave, health, why) = facts.waves.current().unwrap_or((0, Health::Unknown, ""));
     let failed = health == Health::Degraded;
     let why = why.to_string();
     let reason = Reason::Wave { wave, failed, why };
@@ -265,7 +261,7 @@ fn decide_waves(snapshot: &Snapshot) -> Option<Step> {
     })
 }
 
-impl Snapshot {
+impl SyncFacts {
     /// Whether a change may be made now.
     pub fn allows(&self, key: &ResourceKey) -> bool {
         self.waves.allows(key) && self.late_because(key).is_none()

@@ -13,10 +13,10 @@ fn key(kind: &str, name: &str) -> ResourceKey {
     }
 }
 
-fn snapshot(comparison: Option<(Side, Side)>) -> Snapshot {
+fn facts(comparison: Option<(Side, Side)>) -> SyncFacts {
     let comparisons =
         comparison.map(|(before, after)| Comparison::new(key("ConfigMap", "a"), before, after));
-    Snapshot {
+    SyncFacts {
         rendered: Ok(1),
         owns_nothing: false,
         plan: Plan::new(&Mask::new(b"test"), comparisons),
@@ -89,10 +89,10 @@ fn a_wave_waits_for_the_one_before() {
         )
     };
     let plan = Plan::new(&Mask::new(b"t"), [create(&second)]);
-    let step = decide(&Snapshot {
+    let step = decide(&SyncFacts {
         plan: plan.clone(),
         waves: running,
-        ..snapshot(None)
+        ..facts(None)
     });
     assert_eq!(
         step,
@@ -103,10 +103,10 @@ fn a_wave_waits_for_the_one_before() {
         })
     );
     assert_eq!(
-        decide(&Snapshot {
+        decide(&SyncFacts {
             plan,
             waves: done,
-            ..snapshot(None)
+            ..facts(None)
         }),
         Step::Apply
     );
@@ -114,30 +114,30 @@ fn a_wave_waits_for_the_one_before() {
 
 #[test]
 fn a_sync_stops_at_what_it_cannot_answer_for() {
-    assert_eq!(decide(&snapshot(create())), Step::Apply);
-    assert_eq!(code(&decide(&snapshot(None))), Some("Healthy"));
+    assert_eq!(decide(&facts(create())), Step::Apply);
+    assert_eq!(code(&decide(&facts(None))), Some("Healthy"));
     assert!(matches!(
-        decide(&Snapshot {
+        decide(&SyncFacts {
             rendered: Ok(0),
-            ..snapshot(create())
+            ..facts(create())
         }),
         Step::Blocked(_)
     ));
     // It never rendered anything.
-    let empty = Snapshot {
+    let empty = SyncFacts {
         rendered: Ok(0),
         owns_nothing: true,
-        ..snapshot(None)
+        ..facts(None)
     };
     assert_eq!(code(&decide(&empty)), Some("Healthy"));
     let refused = Some((Side::Absent, Side::Refused("no".into())));
     assert_eq!(
-        decide(&snapshot(refused)),
+        decide(&facts(refused)),
         Step::Blocked(Reason::Refused(vec![(key("ConfigMap", "a"), "no".into())]))
     );
-    let waits = Snapshot {
+    let waits = SyncFacts {
         waits_for: vec!["platform/staging".into()],
-        ..snapshot(create())
+        ..facts(create())
     };
     assert_eq!(
         decide(&waits),
@@ -146,20 +146,20 @@ fn a_sync_stops_at_what_it_cannot_answer_for() {
         ]))
     );
     assert!(matches!(
-        decide(&Snapshot {
+        decide(&SyncFacts {
             adoption: Some(Adoption::OtherCluster {
                 application: "a/b".into()
             }),
-            ..snapshot(create())
+            ..facts(create())
         }),
         Step::Blocked(_)
     ));
     assert!(matches!(
-        decide(&Snapshot {
+        decide(&SyncFacts {
             adoption: Some(Adoption::OtherCluster {
                 application: "a/b".into()
             }),
-            ..snapshot(None)
+            ..facts(None)
         }),
         Step::InSync { .. }
     ));
@@ -168,10 +168,10 @@ fn a_sync_stops_at_what_it_cannot_answer_for() {
 #[test]
 fn a_sync_sets_back_or_reports_what_others_changed() {
     let drifted: BTreeSet<_> = [key("ConfigMap", "a")].into();
-    let reported = Snapshot {
+    let reported = SyncFacts {
         drifted: drifted.clone(),
         drift: DriftMode::Report,
-        ..snapshot(create())
+        ..facts(create())
     };
     assert_eq!(
         decide(&reported),
@@ -185,19 +185,19 @@ fn a_sync_sets_back_or_reports_what_others_changed() {
         })
     );
     assert_eq!(
-        decide(&Snapshot {
+        decide(&SyncFacts {
             drift: DriftMode::Report,
-            ..snapshot(create())
+            ..facts(create())
         }),
         Step::Apply,
         "a change of Git is no drift"
     );
     let drift_loops = vec![(key("ConfigMap", "a"), "some-operator".to_string())];
     assert!(matches!(
-        decide(&Snapshot {
+        decide(&SyncFacts {
             drifted,
             drift_loops,
-            ..snapshot(create())
+            ..facts(create())
         }),
         Step::Blocked(_)
     ));
@@ -219,35 +219,35 @@ fn deletions_come_last_and_wait_for_health() {
         ],
     );
     let late = BTreeMap::from([(old.clone(), Late::Healthy)]);
-    let first = Snapshot {
+    let first = SyncFacts {
         plan: both,
         late: late.clone(),
-        ..snapshot(None)
+        ..facts(None)
     };
     assert_eq!(decide(&first), Step::Apply);
     assert!(first.allows(&new) && !first.allows(&old));
-    let waits = Snapshot {
+    let waits = SyncFacts {
         plan: plan.clone(),
         late: late.clone(),
         health: (Health::Progressing, "new rolls".into()),
-        ..snapshot(None)
+        ..facts(None)
     };
-    let reason = |health: &Snapshot| Reason::DeletionsWait {
+    let reason = |health: &SyncFacts| Reason::DeletionsWait {
         health: health.health.clone(),
         deletions: vec![(old.clone(), Late::Healthy)],
     };
     assert_eq!(decide(&waits), wait(reason(&waits)));
-    let failed = Snapshot {
+    let failed = SyncFacts {
         health: (Health::Degraded, "new crashes".into()),
         ..waits.clone()
     };
     assert_eq!(decide(&failed), Step::Blocked(reason(&failed)));
-    let healthy = Snapshot {
+    let healthy = SyncFacts {
         health: (Health::Healthy, String::new()),
         ..waits
     };
     assert_eq!(decide(&healthy), Step::Apply);
-    let used = Snapshot {
+    let used = SyncFacts {
         late: BTreeMap::from([(old.clone(), Late::Used { by: "Pod a".into() })]),
         ..healthy
     };

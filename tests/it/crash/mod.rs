@@ -1,11 +1,12 @@
 //! Stop anywhere and run again: same end state.
 //!
-//! One story goes through all five paths. It is told once undisturbed, which
-//! counts windlass's writes, to the forge and to the cluster. Then it is told
-//! again for the writes: windlass is killed at the nth, once with the answer
-//! received and the next write not made, once with the write made and its
-//! answer lost; it is started again and the story goes on. The end state, all
-//! that the forge and the cluster hold, must be the undisturbed one's.
+//! One story goes through all five paths, in three parts. It is told once
+//! undisturbed, which counts windlass's writes, to the forge and to the cluster.
+//! Then it is told again for the writes: windlass is killed at one write of each
+//! part, once with the answer received and the next write not made, once with the
+//! write made and its answer lost; it is started again and the story goes on. Once
+//! windlass rests after a part, all that the forge and the cluster hold must be
+//! what the undisturbed telling left there, before the next part may kill it again.
 //!
 //! Of writes of one kind (the same request but for its numbers) the first two
 //! and the last are taken; WINDLASS_CRASH_POINTS=all takes every one.
@@ -18,30 +19,43 @@ mod gate;
 mod story;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use self::end_state::end_state;
-use self::gate::{Answer, Gate};
-use self::story::story;
+use self::gate::{Answer, Gate, Point};
 use crate::support::{Setup, World};
 
 /// Worlds at the same time. They mostly wait: for rollouts, debounces and each other.
 const AT_ONCE: usize = 6;
 
-/// Tells the story with windlass killed at one write; the end state and the writes.
-async fn told(at: Option<(u64, Answer)>) -> (String, Vec<String>) {
+/// Parts of the story.
+const PARTS: usize = 3;
+
+/// A part that was told: what it left behind, and the writes on the way.
+struct Told {
+    end: String,
+    writes: Vec<String>,
+}
+
+/// Tells the story, with windlass killed at these writes.
+async fn told(points: [Option<Point>; PARTS]) -> [Told; PARTS] {
     let world = World::asleep(Setup::default()).await;
-    let gate = Arc::new(Gate {
-        count: AtomicU64::new(0),
-        at,
-        fired: AtomicBool::new(false),
-        kill: Box::new(world.killer()),
-        seen: Mutex::default(),
-    });
+    let gate = Arc::new(Gate::new(world.killer()));
     world.gate(gate.clone());
+    let [first, second, third] = points;
+    gate.enter(first);
     world.start();
+    let tell = async {
+        story::first_sync(&world).await;
+        let synced = rested(&world, &gate).await;
+        gate.enter(second);
+        let pulls = story::promotion(&world).await;
+        let promoted = rested(&world, &gate).await;
+        gate.enter(third);
+        story::changes(&world, pulls).await;
+        [synced, promoted, rested(&world, &gate).await]
+    };
     let keep = async {
         let mut interval = tokio::time::interval(std::time::Duration::from_millis(100));
         loop {
@@ -52,15 +66,25 @@ async fn told(at: Option<(u64, Answer)>) -> (String, Vec<String>) {
         }
     };
     tokio::select! {
-        () = story(&world) => {}
-        () = keep => {}
+        told = tell => told,
+        () = keep => unreachable!("windlass is kept running for as long as the story is told"),
     }
-    let seen = gate.seen.lock().unwrap().clone();
-    (end_state(&world).await, seen)
+}
+
+/// What a part left behind, once windlass rests: killed late, it still says what it had to say.
+async fn rested(world: &World, gate: &Gate) -> Told {
+    world.quiet().await;
+    if gate.kill_at_the_end() {
+        world.quiet().await;
+    }
+    Told {
+        end: end_state(world).await,
+        writes: gate.writes(),
+    }
 }
 
 /// The numbers of the first two and of the last write of each kind.
-fn sample(writes: &[String]) -> BTreeSet<u64> {
+fn sample(writes: &[&String]) -> BTreeSet<u64> {
     let mut kinds: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for (number, write) in (1..).zip(writes) {
         // Ids, commits and stages are what tells two writes of a kind apart.
@@ -82,33 +106,93 @@ fn sample(writes: &[String]) -> BTreeSet<u64> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn stopped_at_any_write_the_end_is_the_same() {
-    let started = Instant::now();
-    let (undisturbed, writes) = told(None).await;
-    let total = writes.len() as u64;
-    assert!(
-        total > 30,
-        "the story has only {total} writes:\n{}",
-        writes.join("\n")
-    );
-    let _ = std::fs::write(
-        concat!(env!("CARGO_TARGET_TMPDIR"), "/writes.txt"),
-        writes.join("\n"),
-    );
-    let points: Vec<_> = (1..=total)
-        .flat_map(|n| [(n, Answer::Received), (n, Answer::Lost)])
-        .collect();
-    // To look into one point: WINDLASS_CRASH_POINTS=71,72
+/// A point of the whole story: its part, and the point there.
+type PartPoint = (usize, Point);
+
+/// The points to kill at. WINDLASS_CRASH_POINTS=71,72 takes these writes of the undisturbed telling.
+fn points(undisturbed: &[Told; PARTS]) -> Vec<PartPoint> {
     let only = std::env::var("WINDLASS_CRASH_POINTS").ok();
+    let writes: Vec<_> = undisturbed.iter().flat_map(|part| &part.writes).collect();
     let sampled = sample(&writes);
     let wanted = |n: u64| match only.as_deref() {
         None => sampled.contains(&n),
         Some("all") => true,
         Some(only) => only.split(',').any(|one| one == n.to_string()),
     };
-    let points: Vec<_> = points.into_iter().filter(|(n, _)| wanted(*n)).collect();
-    let next = Arc::new(Mutex::new(points.clone().into_iter()));
+    let numbers = undisturbed.iter().enumerate().flat_map(|(part, told)| {
+        let numbers = 1..=told.writes.len() as u64;
+        numbers.map(move |number| (part, number))
+    });
+    (1..)
+        .zip(numbers)
+        .filter(|(overall, _)| wanted(*overall))
+        .flat_map(|(_, (part, number))| {
+            [Answer::Received, Answer::Lost].map(|answer| (part, (number, answer)))
+        })
+        .collect()
+}
+
+/// As few tellings as take all points, each with at most one of a part.
+fn tellings(points: &[PartPoint]) -> Vec<[Option<Point>; PARTS]> {
+    let mut tellings: Vec<[Option<Point>; PARTS]> = Vec::new();
+    for (part, point) in points {
+        match tellings.iter_mut().find(|telling| telling[*part].is_none()) {
+            Some(telling) => telling[*part] = Some(*point),
+            None => {
+                let mut telling = [None; PARTS];
+                telling[*part] = Some(*point);
+                tellings.push(telling);
+            }
+        }
+    }
+    tellings
+}
+
+/// How the first part that ended otherwise differs. What comes after it may be a consequence.
+fn difference(
+    undisturbed: &[Told; PARTS],
+    points: &[Option<Point>; PARTS],
+    told: &[Told; PARTS],
+) -> Option<String> {
+    let part = (0..PARTS).find(|part| told[*part].end != undisturbed[*part].end)?;
+    let before: u64 = undisturbed[..part]
+        .iter()
+        .map(|told| told.writes.len() as u64)
+        .sum();
+    let killed = match points[part] {
+        Some((number, answer)) => {
+            let what = told[part].writes.get(number as usize - 1);
+            let what = what.map(String::as_str).unwrap_or_default();
+            format!(
+                "killed at write {} ({what}), answer {answer:?}",
+                before + number
+            )
+        }
+        None => "not killed in this part".to_string(),
+    };
+    let diff = similar::TextDiff::from_lines(&undisturbed[part].end, &told[part].end);
+    let changes: String = diff
+        .iter_all_changes()
+        .filter(|change| change.tag() != similar::ChangeTag::Equal)
+        .map(|change| format!("{}{}", change.tag(), change.value()))
+        .collect();
+    let earlier = &points[..part];
+    Some(format!("{killed} (before it: {earlier:?}):\n{changes}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_at_any_write_the_end_is_the_same() {
+    let started = Instant::now();
+    let undisturbed = told([None; PARTS]).await;
+    let writes: Vec<_> = undisturbed
+        .iter()
+        .flat_map(|told| told.writes.clone())
+        .collect();
+    let (total, listed) = (writes.len(), writes.join("\n"));
+    assert!(total > 30, "the story has only {total} writes:\n{listed}");
+    let _ = std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/writes.txt"), listed);
+    let points = points(&undisturbed);
+    let next = Arc::new(Mutex::new(tellings(&points).into_iter()));
     let (undisturbed, failures) = (Arc::new(undisturbed), Arc::new(Mutex::new(Vec::new())));
     let workers: Vec<_> = (0..AT_ONCE)
         .map(|_| {
@@ -122,25 +206,12 @@ async fn stopped_at_any_write_the_end_is_the_same() {
                     .build()
                     .unwrap();
                 loop {
-                    let Some(point) = next.lock().unwrap().next() else {
+                    let Some(points) = next.lock().unwrap().next() else {
                         return;
                     };
-                    let (end, seen) = runtime.block_on(told(Some(point)));
-                    if end != *undisturbed {
-                        let what = seen.get(point.0 as usize - 1).cloned().unwrap_or_default();
-                        let diff: Vec<_> =
-                            similar::TextDiff::from_lines(undisturbed.as_str(), &end)
-                                .iter_all_changes()
-                                .filter(|change| change.tag() != similar::ChangeTag::Equal)
-                                .map(|change| format!("{}{}", change.tag(), change.value()))
-                                .collect();
-                        failures.lock().unwrap().push(format!(
-                            "killed at write {} ({what}), answer {:?}:\n{}",
-                            point.0,
-                            point.1,
-                            diff.concat()
-                        ));
-                    }
+                    let ended = runtime.block_on(told(points));
+                    let failure = difference(&undisturbed, &points, &ended);
+                    failures.lock().unwrap().extend(failure);
                 }
             })
         })

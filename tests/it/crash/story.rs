@@ -1,14 +1,26 @@
-//! The story that is told again and again: all five paths.
+//! The story that is told again and again: all five paths, in three parts. After each, windlass rests.
 
 use windlass::sandbox::forge::git::git;
 
 use crate::support::World;
 
-/// All five paths. Everything in it is done again or waited for until it is there, as people and CI
-/// do.
-pub async fn story(world: &World) {
+// Everything in it is done again or waited for until it is there, as people and CI do.
+
+/// The numbers of the promotion's pull requests: to staging and to production.
+pub type Pulls = (u64, u64);
+
+/// The cluster comes to be what the repository says.
+pub async fn first_sync(world: &World) {
     world.settled().await;
-    let (staging, production) = world.up_to_review("1.1.0").await;
+}
+
+/// An image reaches staging, and its pull request for production is previewed.
+pub async fn promotion(world: &World) -> Pulls {
+    world.up_to_review("1.1.0").await
+}
+
+/// Commands, the merge to production, a person's commit with a deletion, and a change by hand.
+pub async fn changes(world: &World, (staging, production): Pulls) {
     command(world, production, "/sync").await;
     world
         .until("the outcome", async || {
@@ -100,8 +112,6 @@ pub async fn story(world: &World) {
         })
         .await;
     world.settled().await;
-    // Here too it may be killed, and is started again: what it still had to say is said.
-    world.quiet().await;
 }
 
 /// Gives a command, and waits for its answer.

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use crate::doctor::doctor;
 use crate::support::lab::has;
 use crate::support::{Setup, World};
 
@@ -63,6 +64,12 @@ async fn a_clock_that_is_wrong_is_named() {
         })
         .await;
     has(&said, &["s ahead of GitHub's"]);
+    let (found, code) = doctor(&world);
+    has(
+        &found,
+        &["GitHub does not answer the App", "s ahead of GitHub's"],
+    );
+    assert_eq!(code, 1);
     // It goes on by itself.
     world.forge.state().ahead = SignedDuration::ZERO;
     world.settled().await;

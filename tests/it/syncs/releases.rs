@@ -6,18 +6,22 @@ use crate::support::World;
 use crate::support::charts::Charts;
 use crate::support::lab::{has, has_not};
 
-/// A HelmRelease of a chart in a repository, and one of a chart in a registry.
-fn releases(charts: &Charts, color: &str, version: &str) -> String {
+const SOURCE: &str = "apiVersion: source.toolkit.fluxcd.io/v1";
+
+/// A source that all applications of a cluster use, in Flux's namespace.
+fn shared(charts: &Charts, flux: &str) -> String {
+    format!(
+        "{SOURCE}\nkind: HelmRepository\nmetadata: {{name: charts, namespace: {flux}}}\nspec: {{url: 'http://{}/charts'}}\n",
+        charts.address
+    )
+}
+
+/// HelmReleases of a chart in a repository, of one in a registry, and of one in the config repository.
+fn releases(charts: &Charts, flux: &str, color: &str, version: &str) -> String {
     let address = &charts.address;
-    let source = "apiVersion: source.toolkit.fluxcd.io/v1";
     let release = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease";
     format!(
-        "{source}
-kind: HelmRepository
-metadata: {{name: charts}}
-spec: {{url: 'http://{address}/charts'}}
----
-{source}
+        "{SOURCE}
 kind: OCIRepository
 metadata: {{name: cache}}
 spec: {{url: 'oci://{address}/acme/cache', ref: {{tag: 3.0.0}}}}
@@ -25,7 +29,7 @@ spec: {{url: 'oci://{address}/acme/cache', ref: {{tag: 3.0.0}}}}
 {release}
 metadata: {{name: shop}}
 spec:
-  chart: {{spec: {{chart: paint, version: '{version}', sourceRef: {{kind: HelmRepository, name: charts}}}}}}
+  chart: {{spec: {{chart: paint, version: '{version}', sourceRef: {{kind: HelmRepository, name: charts, namespace: {flux}}}}}}}
   valuesFrom: [{{kind: ConfigMap, name: shop-values}}]
   values: {{color: {color}, region: '${{REGION}}'}}
 ---
@@ -33,6 +37,16 @@ spec:
 metadata: {{name: cache}}
 spec:
   chartRef: {{kind: OCIRepository, name: cache}}
+  values: {{color: {color}}}
+---
+{release}
+metadata: {{name: local}}
+spec:
+  chart:
+    spec:
+      chart: ./charts/local
+      sourceRef: {{kind: GitRepository, name: flux-system, namespace: {flux}}}
+      valuesFiles: [charts/local/values.yaml, charts/home.yaml]
   values: {{color: {color}}}
 ---
 apiVersion: v1
@@ -78,12 +92,20 @@ async fn what_helm_releases_install_is_previewed_with_them() {
     charts.allow(&mut world);
     let web = web(&flux, &namespace, "red", "1");
     kubectl(&world, &["apply"], &web);
-    let red = releases(&charts, "red", "1.0.0");
+    let red = releases(&charts, &flux, "red", "1.0.0");
     world.commit(
         "Flux's repository",
         &[
             ("windlass.yaml", Some("version: 1\ndiscover: flux\n")),
             ("clusters/home/web.yaml", Some(&web)),
+            ("clusters/home/sources.yaml", Some(&shared(&charts, &flux))),
+            (
+                "charts/local/Chart.yaml",
+                Some("apiVersion: v2\nname: local\nversion: 0.1.0\n"),
+            ),
+            ("charts/local/values.yaml", Some("size: 1\nregion: none\n")),
+            ("charts/local/templates/paint.yaml", Some(PAINT)),
+            ("charts/home.yaml", Some("region: home\n")),
             ("apps/web/releases.yaml", Some(&red)),
         ],
     );
@@ -100,7 +122,7 @@ async fn what_helm_releases_install_is_previewed_with_them() {
         &live,
     );
     world.start();
-    let blue = releases(&charts, "blue", "1.0.0");
+    let blue = releases(&charts, &flux, "blue", "1.0.0");
     let number = world.propose("bob", "blue", &[("apps/web/releases.yaml", Some(&blue))]);
     world.previewed(number).await;
     let said = world.conversation(number);
@@ -113,6 +135,7 @@ async fn what_helm_releases_install_is_previewed_with_them() {
             "size: '3'",
             "shell: ${HOME}",
             "ConfigMap lab-staging/cache-paint",
+            "ConfigMap lab-staging/local-paint",
         ],
     );
     has_not(
@@ -126,8 +149,24 @@ async fn what_helm_releases_install_is_previewed_with_them() {
         ],
     );
 
+    // A change of the chart, or of its values, is one of the application.
+    let number = world.propose(
+        "bob",
+        "abroad",
+        &[("charts/home.yaml", Some("region: abroad\n"))],
+    );
+    world.previewed(number).await;
+    has(
+        &world.conversation(number),
+        &[
+            "ConfigMap lab-staging/local-paint",
+            "region: abroad",
+            "size: '1'",
+        ],
+    );
+
     // A range says nothing about which version runs: it is said, and nothing seems to go.
-    let range = releases(&charts, "red", "1.x");
+    let range = releases(&charts, &flux, "red", "1.x");
     let number = world.propose("bob", "range", &[("apps/web/releases.yaml", Some(&range))]);
     world.previewed(number).await;
     let said = world.conversation(number);

@@ -154,6 +154,34 @@ async fn drift_may_be_reported_instead_of_set_back() {
     );
 }
 
+/// What a person adds beside Git stays, and is told where people look.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_adds_beside_git_stays_and_is_told() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let patch = |add: &str| {
+        lab.kubectl(&["patch", "configmap/lab", "--type=merge", "-p", add]);
+    };
+    patch(r#"{"data":{"extra":"by hand"}}"#);
+    let told = async |told: bool| {
+        lab.world
+            .until("what is added is told", async || {
+                let text = lab.world.windlass(&["status", "lab"]);
+                (text.contains("not in Git: ") == told).then_some(text)
+            })
+            .await
+    };
+    has(
+        &told(true).await,
+        &[
+            "Synced",
+            "not in Git: .data.extra of ConfigMap",
+            "(kubectl-patch)",
+        ],
+    );
+    patch(r#"{"data":{"extra":null}}"#);
+    told(false).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fight_stops_and_names_the_other() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;

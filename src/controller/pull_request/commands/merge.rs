@@ -10,8 +10,7 @@ use crate::domain::pull_request::Source;
 pub fn run(invocation: &Invocation<'_>) -> Answer {
     let (observation, arguments) = (invocation.observation, invocation.arguments);
     let head = observation.snapshot.pull.head.sha.clone();
-    let (Some(facts), Some(verdict)) = (&observation.gate_facts, &observation.observed.verdict)
-    else {
+    let (Some(facts), Some(verdict)) = (&observation.gate_facts, &observation.facts.verdict) else {
         return invocation.not_open();
     };
     let named = arguments.subject.as_deref();

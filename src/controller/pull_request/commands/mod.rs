@@ -59,7 +59,7 @@ pub async fn answer(
     source: Source,
 ) -> Result<()> {
     let Some(command_comment) = observation
-        .observed
+        .facts
         .commands
         .iter()
         .find(|asked| asked.source == source)

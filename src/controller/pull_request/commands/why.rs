@@ -8,7 +8,7 @@ use crate::domain::{TargetKey, gate::Facts};
 pub fn run(invocation: &Invocation<'_>, applications: Vec<TargetKey>) -> Answer {
     let observation = invocation.observation;
     let is_limited = !invocation.arguments.selectors.is_empty();
-    match (&observation.observed.verdict, &observation.gate_facts) {
+    match (&observation.facts.verdict, &observation.gate_facts) {
         (Some(_), Some(facts)) if is_limited => Answer::VerdictOf {
             verdict: gate::evaluate(&about(facts, &applications)).0,
             applications,

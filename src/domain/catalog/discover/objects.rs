@@ -17,6 +17,7 @@ const MOST_OBJECTS: usize = 5_000;
 const MOST_NESTED: usize = 16;
 /// The API group of Flux's sources.
 const SOURCES: &str = "source.toolkit.fluxcd.io";
+const SOURCE_KINDS: [&str; 3] = ["GitRepository", "HelmRepository", "OCIRepository"];
 
 /// The objects of reconcilers that a tree has.
 #[derive(Debug, Clone, Default)]
@@ -184,6 +185,19 @@ impl Objects {
         })
     }
 
+    /// Flux's sources with their files, each with its name and its namespace in the cluster.
+    pub fn sources(&self) -> impl Iterator<Item = (String, Value)> {
+        let all = SOURCE_KINDS
+            .iter()
+            .flat_map(|kind| self.of_kind(SOURCES, kind, flux::NAMESPACE));
+        all.map(|(written, object)| {
+            let mut object = object.clone();
+            object["metadata"]["name"] = written.name.into();
+            object["metadata"]["namespace"] = written.namespace.into();
+            (written.file, object)
+        })
+    }
+
     /// Those of a kind, each with where it is written.
     pub(super) fn of_kind<'a>(
         &'a self,
@@ -261,11 +275,10 @@ impl Objects {
 
 /// Whether objects of a kind say what is deployed.
 fn is_read(group: &str, kind: &str) -> bool {
-    [
+    let applied = [
         (flux::GROUP, flux::KIND),
-        (SOURCES, "GitRepository"),
         (argocd::GROUP, argocd::KIND),
         (argocd::GROUP, sets::KIND),
-    ]
-    .contains(&(group, kind))
+    ];
+    applied.contains(&(group, kind)) || group == SOURCES && SOURCE_KINDS.contains(&kind)
 }

@@ -9,11 +9,11 @@ fn edit() -> Vec<FileEdit> {
     }]
 }
 
-fn snapshot(
+fn facts(
     branch: Option<(char, BranchContent)>,
     pr: Option<(PullRequestState, &str)>,
-) -> Snapshot {
-    Snapshot {
+) -> PromotionFacts {
+    PromotionFacts {
         base: sha('b'),
         edits: edit(),
         offers: vec![offer('a')],
@@ -39,18 +39,18 @@ fn without(
     branch: Option<(char, BranchContent)>,
     pr: Option<(PullRequestState, &str)>,
     decided: &[Decision],
-) -> Snapshot {
-    Snapshot {
+) -> PromotionFacts {
+    PromotionFacts {
         edits: vec![],
         offers: vec![],
         decided: decided.to_vec(),
-        ..snapshot(branch, pr)
+        ..facts(branch, pr)
     }
 }
 
-fn check(table: impl IntoIterator<Item = (Snapshot, Step)>) {
-    for (snapshot, step) in table {
-        assert_eq!(decide(&snapshot), step, "{snapshot:?}");
+fn check(table: impl IntoIterator<Item = (PromotionFacts, Step)>) {
+    for (facts, step) in table {
+        assert_eq!(decide(&facts), step, "{facts:?}");
     }
 }
 
@@ -60,33 +60,30 @@ fn without_a_pull_request_the_branch_is_made_and_it_is_opened() {
     use PullRequestState::*;
     check([
         (
-            snapshot(None, None),
+            facts(None, None),
             Step::Propose {
                 at: sha('b'),
                 edits: edit(),
             },
         ),
         (
-            snapshot(Some(('b', Nothing)), None),
+            facts(Some(('b', Nothing)), None),
             Step::Commit {
                 parent: sha('b'),
                 edits: edit(),
             },
         ),
         (
-            snapshot(Some(('0', Nothing)), None),
+            facts(Some(('0', Nothing)), None),
             Step::ResetBranch {
                 from: sha('0'),
                 to: sha('b'),
             },
         ),
-        (snapshot(Some(('c', Wanted)), None), Step::Open),
+        (facts(Some(('c', Wanted)), None), Step::Open),
+        (facts(Some(('c', Wanted)), Some((Merged, ""))), Step::Open),
         (
-            snapshot(Some(('c', Wanted)), Some((Merged, ""))),
-            Step::Open,
-        ),
-        (
-            snapshot(Some(('c', Conflicting)), None),
+            facts(Some(('c', Conflicting)), None),
             Step::ResetBranch {
                 from: sha('c'),
                 to: sha('b'),
@@ -101,22 +98,22 @@ fn an_open_pull_request_comes_to_propose_what_is_wanted() {
     use PullRequestState::*;
     check([
         (
-            snapshot(Some(('c', Wanted)), Some((Open, "title"))),
+            facts(Some(('c', Wanted)), Some((Open, "title"))),
             Step::Settled(Outcome::Open { number: 7 }),
         ),
         (
-            snapshot(Some(('c', Wanted)), Some((Open, "old"))),
+            facts(Some(('c', Wanted)), Some((Open, "old"))),
             Step::Retitle { number: 7 },
         ),
         (
-            snapshot(Some(('c', Outdated(edit()))), Some((Open, "old"))),
+            facts(Some(('c', Outdated(edit()))), Some((Open, "old"))),
             Step::Commit {
                 parent: sha('c'),
                 edits: edit(),
             },
         ),
         (
-            snapshot(Some(('c', Conflicting)), Some((Open, "old"))),
+            facts(Some(('c', Conflicting)), Some((Open, "old"))),
             Step::Rebuild {
                 from: sha('c'),
                 base: sha('b'),
@@ -124,7 +121,7 @@ fn an_open_pull_request_comes_to_propose_what_is_wanted() {
             },
         ),
         (
-            snapshot(Some(('c', Surplus)), Some((Open, "old"))),
+            facts(Some(('c', Surplus)), Some((Open, "old"))),
             Step::Rebuild {
                 from: sha('c'),
                 base: sha('b'),
@@ -132,7 +129,7 @@ fn an_open_pull_request_comes_to_propose_what_is_wanted() {
             },
         ),
         (
-            snapshot(Some(('c', Foreign)), Some((Open, "title"))),
+            facts(Some(('c', Foreign)), Some((Open, "title"))),
             Step::Settled(Outcome::Open { number: 7 }),
         ),
     ]);
@@ -144,15 +141,12 @@ fn what_was_closed_is_proposed_again_only_if_it_is_something_else() {
     use PullRequestState::*;
     check([
         (
-            snapshot(Some(('c', Wanted)), Some((Closed, ""))),
+            facts(Some(('c', Wanted)), Some((Closed, ""))),
             Step::Settled(Outcome::Rejected { number: Some(7) }),
         ),
+        (facts(Some(('d', Wanted)), Some((Closed, ""))), Step::Open),
         (
-            snapshot(Some(('d', Wanted)), Some((Closed, ""))),
-            Step::Open,
-        ),
-        (
-            snapshot(None, Some((Closed, ""))),
+            facts(None, Some((Closed, ""))),
             Step::Propose {
                 at: sha('b'),
                 edits: edit(),
@@ -166,7 +160,7 @@ fn what_the_base_has_is_cleaned_up() {
     use BranchContent::*;
     use PullRequestState::*;
     let before = |how| [decision('a', how)];
-    let nothing_left = Snapshot {
+    let nothing_left = PromotionFacts {
         candidates: vec![],
         ..without(None, None, &before(How::Dropped))
     };
