@@ -30,17 +30,49 @@ pub(super) struct OfReleases {
     /// The files of these sources.
     files: BTreeSet<String>,
     /// The charts of this repository, by their directories.
-    charts: BTreeMap<String, Result<Inputs, Invalid>>,
+    charts: BTreeMap<String, OwnChart>,
+}
+
+/// A chart of the repository that the application is built from.
+#[derive(Debug, Clone)]
+struct OwnChart {
+    inputs: Result<Inputs, Invalid>,
+    /// What the HelmReleases say of it.
+    named: Vec<Value>,
+}
+
+impl OwnChart {
+    /// Whether source-controller goes on with the chart as it was before: it packs one again for
+    /// another version in its Chart.yaml, or another text in its HelmRelease. By
+    /// `reconcileStrategy: Revision` it does for each commit.
+    fn stays(&self, before: &Self) -> bool {
+        let (Ok(now), Ok(was)) = (&self.inputs, &before.inputs) else {
+            return false;
+        };
+        let version = |inputs: &Inputs| {
+            let about = inputs
+                .files
+                .get(&format!("{}/Chart.yaml", inputs.directory));
+            let about = about.map(|text| String::from_utf8_lossy(text).into_owned());
+            yaml::parse(&about.unwrap_or_default())
+                .map_or(Value::Null, |about: Value| about["version"].clone())
+        };
+        let by_revision = |named: &Value| named["reconcileStrategy"] == "Revision";
+        now.hash != was.hash
+            && version(now) == version(was)
+            && self.named == before.named
+            && !self.named.iter().any(by_revision)
+    }
 }
 
 impl OfReleases {
     pub(super) fn reads(&self, path: &str) -> bool {
-        let mut charts = self.charts.values().flatten();
+        let mut charts = self.charts.values().flat_map(|chart| &chart.inputs);
         self.files.contains(path) || charts.any(|chart| chart.reads(path))
     }
 
     fn identity(&self) -> String {
-        let of_chart = |(directory, chart): (&String, &Result<Inputs, Invalid>)| match chart {
+        let of_chart = |(directory, chart): (&String, &OwnChart)| match &chart.inputs {
             Ok(inputs) => format!("{directory} {}", inputs.hash),
             Err(why) => format!("{directory} {why}"),
         };
@@ -56,6 +88,26 @@ impl Inputs {
         self.hash = hex::encode(Sha256::digest(identity));
         self.releases = Some(Arc::new(releases));
         self
+    }
+
+    /// The inputs as Flux renders them after the ones before, where that differs: charts of the
+    /// repository that change and stay what they were. With their directories.
+    pub fn with_former_charts(&self, before: &Self) -> Option<(Self, Vec<String>)> {
+        let (now, was) = (self.releases.as_ref()?, before.releases.as_ref()?);
+        let former = now.charts.iter().filter_map(|(directory, chart)| {
+            let before = was.charts.get(directory)?;
+            chart
+                .stays(before)
+                .then(|| (directory.clone(), before.clone()))
+        });
+        let former: BTreeMap<_, _> = former.collect();
+        if former.is_empty() {
+            return None;
+        }
+        let directories = former.keys().cloned().collect();
+        let mut releases = (**now).clone();
+        releases.charts.extend(former);
+        Some((self.clone().with(releases), directories))
     }
 }
 
@@ -107,12 +159,8 @@ impl Walk<'_> {
     }
 
     /// The charts of the source of this name, with the values files that are named beside them.
-    fn charts_of(
-        &self,
-        releases: &[Value],
-        source: &str,
-    ) -> BTreeMap<String, Result<Inputs, Invalid>> {
-        let mut charts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    fn charts_of(&self, releases: &[Value], source: &str) -> BTreeMap<String, OwnChart> {
+        let mut charts: BTreeMap<String, (Vec<Value>, BTreeSet<String>)> = BTreeMap::new();
         for release in releases {
             let chart = &release["spec"]["chart"]["spec"];
             let of = &chart["sourceRef"];
@@ -124,7 +172,9 @@ impl Walk<'_> {
             };
             let values = chart["valuesFiles"].as_array().into_iter().flatten();
             let values = values.filter_map(Value::as_str).filter_map(path_inside);
-            charts.entry(directory).or_default().extend(values);
+            let (named, files) = charts.entry(directory).or_default();
+            named.push(chart.clone());
+            files.extend(values);
         }
         let read = |directory: &str, values: &BTreeSet<String>| {
             let mut walk = Walk::new(self.source);
@@ -136,9 +186,9 @@ impl Walk<'_> {
         };
         charts
             .into_iter()
-            .map(|(directory, values)| {
+            .map(|(directory, (named, values))| {
                 let inputs = read(&directory, &values);
-                (directory, inputs)
+                (directory, OwnChart { inputs, named })
             })
             .collect()
     }
@@ -227,7 +277,7 @@ fn chart_inputs(of: &HelmRelease, near: &OfReleases) -> Result<Inputs, Invalid> 
             let chart = chart.ok_or_else(|| {
                 Invalid(format!("its chart `{directory}` is not named in a file"))
             })?;
-            return of_tree(of, directory, chart.clone()?, &hash);
+            return of_tree(of, directory, chart.inputs.clone()?, &hash);
         }
         Place::Chart {
             repository,

@@ -68,6 +68,14 @@ pub fn encrypted(why: &Encrypted) -> String {
 /// How many recipients of a file are listed.
 const MOST_RECIPIENTS: usize = 5;
 
+/// A chart of the repository that changes without a new version.
+pub fn former_chart(directory: &str) -> String {
+    let directory = directory.replace('`', "");
+    format!(
+        "The chart `{directory}` changes, and its `version` does not: Flux goes on with the chart as it was. Raise the version in its Chart.yaml, or set `reconcileStrategy: Revision` in the HelmRelease."
+    )
+}
+
 /// Keys that are repeated in a mapping, each with its place.
 pub fn repeated(keys: &[String]) -> String {
     let some: Vec<_> = keys

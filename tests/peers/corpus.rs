@@ -113,13 +113,8 @@ impl Corpus<'_> {
             .iter()
             .map(|one| one.name.clone())
             .collect();
-        let catalog = format!(
-            "version: 1\nstages:\n  staging:\n    cluster: local\n    reconcile: {}\napplications:\n  - path: apps/{{application}}/{{stage}}\n    namespace: {}\n",
-            self.peer.reconcile(),
-            self.namespace
-        );
         let mut files = self.files();
-        files.insert("windlass.yaml".into(), catalog);
+        files.extend(self.peer.files(&names, &self.namespace));
         let mut changes: Vec<_> = files
             .iter()
             .map(|(path, text)| (path.as_str(), Some(text.as_str())))

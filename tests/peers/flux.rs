@@ -9,18 +9,18 @@ use crate::programs::{define, folder, start};
 use crate::support::World;
 
 pub struct Flux {
-    namespace: String,
+    pub namespace: String,
     _servers: Vec<Server>,
 }
 
-const FLAGS: [&str; 4] = [
+pub const FLAGS: [&str; 4] = [
     "--kube-api-qps=500",
     "--kube-api-burst=1000",
     "--log-level=info",
     "--enable-leader-election=false",
 ];
 
-fn address(flag: &str) -> String {
+pub fn address(flag: &str) -> String {
     format!("--{flag}=127.0.0.1:{}", free_port().unwrap())
 }
 
@@ -69,6 +69,21 @@ impl Flux {
         }
     }
 
+    /// The config repository as its source.
+    pub fn declare_source(&self, world: &World) {
+        let token = world.forge.state().token_of("ada");
+        let metadata = json!({"name": "config", "namespace": self.namespace});
+        let items = [
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata,
+                "stringData": {"username": TOKEN_USER, "password": token}}),
+            json!({"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "metadata": metadata,
+                "spec": {"interval": "1h", "url": format!("{}/acme/config.git", world.forge.url()), "ref": {"branch": "main"},
+                    "secretRef": {"name": "config"}}}),
+        ];
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+        world.with_file(&["apply"], &list.to_string());
+    }
+
     fn get(&self, world: &World, what: &str) -> Value {
         let text = world.kubectl(&["-n", &self.namespace, "get", what, "-o", "json"]);
         serde_json::from_str(&text).unwrap()
@@ -103,22 +118,15 @@ impl Peer for Flux {
     }
 
     fn declare(&self, world: &World, applications: &[String]) {
-        let token = world.forge.state().token_of("ada");
+        self.declare_source(world);
         let metadata = |name: &str| json!({"name": name, "namespace": self.namespace});
-        let mut items = vec![
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata("config"),
-                "stringData": {"username": TOKEN_USER, "password": token}}),
-            json!({"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "metadata": metadata("config"),
-                "spec": {"interval": "1h", "url": format!("{}/acme/config.git", world.forge.url()), "ref": {"branch": "main"},
-                    "secretRef": {"name": "config"}}}),
-        ];
         // Some keep what leaves Git, some recreate whatever the server refuses.
-        items.extend(applications.iter().enumerate().map(|(number, name)| {
+        let items: Vec<_> = applications.iter().enumerate().map(|(number, name)| {
             let (prune, force) = (number % 8 != 7, number % 8 == 6);
             json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "metadata": metadata(name),
                 "spec": {"interval": "1h", "retryInterval": "1h", "prune": prune, "force": force, "path": format!("./apps/{name}/staging"), "timeout": "2m",
                     "sourceRef": {"kind": "GitRepository", "name": "config"}}})
-        }));
+        }).collect();
         world.with_file(
             &["apply"],
             &json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string(),

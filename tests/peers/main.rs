@@ -15,6 +15,7 @@ mod argocd;
 mod corpus;
 mod files;
 mod flux;
+mod helm;
 #[path = "../bench/measures.rs"]
 mod measures;
 #[path = "../bench/corpus/others.rs"]
@@ -33,17 +34,21 @@ use application::{Application, Dice};
 use argocd::ArgoCd;
 use corpus::{Corpus, Score};
 use flux::Flux;
+use helm::Helm;
 use peer::Peer;
 use support::{Setup, World};
 
 const APPLICATIONS: usize = 32;
 const ROUNDS: usize = 4;
 
-const MODES: [&str; 3] = [
+const MODES: [&str; 4] = [
     "peers_flux_kustomization",
+    HELM,
     "peers_argocd_ssa",
     "peers_argocd_csa",
 ];
+
+const HELM: &str = "peers_flux_helmrelease";
 
 /// What is requested of each.
 const REQUESTS: [&str; 2] = ["peers_flux_requests", "peers_argocd_requests"];
@@ -64,7 +69,9 @@ fn main() {
     let wanted = |name: &str| only.is_empty() || only.iter().any(|one| name.contains(one.as_str()));
     let mut failed = false;
     for name in MODES {
-        if wanted(name) {
+        if name == HELM && helm::program().is_none() {
+            println!("{name}: not run, since PEERS_HELM_CONTROLLER names no folder");
+        } else if wanted(name) {
             let score = runtime.block_on(mode(name));
             failed |= !printed(name, &score);
         }
@@ -91,9 +98,13 @@ async fn mode(name: &str) -> Score {
     let mut applications: Vec<_> = (0..count("PEERS_APPLICATIONS", APPLICATIONS))
         .map(|number| Application::new(number, &mut dice))
         .collect();
-    if name.starts_with("peers_flux") {
-        // Flux builds no charts from a Kustomization.
-        applications.iter_mut().for_each(|one| one.how %= 2);
+    for one in &mut applications {
+        match name {
+            HELM => one.how = 2,
+            // Flux builds no charts from a Kustomization.
+            "peers_flux_kustomization" => one.how %= 2,
+            _ => {}
+        }
     }
     let mut corpus = Corpus {
         world: &world,
@@ -132,6 +143,7 @@ async fn requests(name: &str) -> bool {
 
 fn peer(name: &str, world: &World, own: &str, namespace: &str) -> Box<dyn Peer> {
     match name {
+        HELM => Box::new(Helm::start(world, own, namespace)),
         _ if name.starts_with("peers_flux") => Box::new(Flux::start(world, own)),
         "peers_argocd_ssa" => {
             let options = &["ServerSideApply=true"];

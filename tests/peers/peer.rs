@@ -9,6 +9,16 @@ pub trait Peer {
     /// `reconcile:` of its stage in windlass.yaml.
     fn reconcile(&self) -> String;
 
+    /// The files that are in the repository beside those of the applications, which deploy to a
+    /// namespace: windlass.yaml among them.
+    fn files(&self, _applications: &[String], namespace: &str) -> Vec<(String, String)> {
+        let catalog = format!(
+            "version: 1\nstages:\n  staging:\n    cluster: local\n    reconcile: {}\napplications:\n  - path: apps/{{application}}/{{stage}}\n    namespace: {namespace}\n",
+            self.reconcile(),
+        );
+        vec![("windlass.yaml".into(), catalog)]
+    }
+
     /// The annotation that lets it recreate an object whose immutable fields change.
     fn recreate(&self) -> (&'static str, &'static str);
 

@@ -61,7 +61,11 @@ pub fn start(program: &Path, arguments: &[String], more: &[(&str, &str)], home: 
 
 /// Applies the definitions that came with the programs of `tool`.
 pub fn define(tool: &str) {
-    let definitions = folder().join("definitions").join(tool);
+    define_from(&folder().join("definitions").join(tool));
+}
+
+/// Applies the definitions in a folder.
+pub fn define_from(definitions: &Path) {
     let of = definitions.to_str().unwrap();
     plane()
         .kubectl(&["apply", "--server-side", "-f", of])

@@ -126,6 +126,9 @@ pub async fn application(
     }
     let looks_up = rendered.looks_up.as_deref().map(view::looks_up);
     preview.notes.extend(looks_up);
+    for chart in &rendered.former_charts {
+        preview.notes.push(view::former_chart(chart));
+    }
     if !rendered.repeated.is_empty() {
         preview.notes.push(view::repeated(&rendered.repeated));
     }

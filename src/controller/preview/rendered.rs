@@ -46,6 +46,8 @@ pub struct Rendered {
     pub looks_up: Option<String>,
     /// Keys of the head that are repeated in a mapping, each with its place.
     pub repeated: Vec<String>,
+    /// Charts of the repository that change and that Flux goes on with as they were.
+    pub former_charts: Vec<String>,
     /// What the Kustomizations of base and head fill in, if they declare the application.
     declared: (Option<Transforms>, Option<Transforms>),
 }
@@ -62,6 +64,14 @@ impl Rendering<'_> {
         let base = self.manifests(before).await?;
         let was_empty = base.as_ref().is_ok_and(Vec::is_empty) && !matches!(before, Ok(None));
         let base = base.unwrap_or_default();
+        let former = match (before, after) {
+            (Ok(Some(before)), Ok(Some(after))) => after.with_former_charts(before),
+            _ => None,
+        };
+        let (after, former_charts) = match former {
+            Some((inputs, charts)) => (&Ok(Some(inputs)), charts),
+            None => (after, Vec::new()),
+        };
         let head = match self.manifests(after).await? {
             Ok(head) => head,
             Err(why) => return Ok(Err(why)),
@@ -74,6 +84,7 @@ impl Rendering<'_> {
             base,
             head,
             declared: (declared(before), declared(after)),
+            former_charts,
             ..Rendered::default()
         };
         if matches!(after, Ok(None)) {

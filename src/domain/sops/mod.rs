@@ -7,9 +7,11 @@
 //! each value is authenticated by itself.
 //!
 //! - [`age`]: an age file, opened by an X25519 identity
+//! - [`files`]: encrypted files in the data of a Secret
 //! - [`value`]: one encrypted value
 
 mod age;
+mod files;
 mod value;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ use super::Invalid;
 use super::fence::Project;
 use super::manifest::Manifest;
 use age::Identity;
+pub use files::has_encrypted_files;
 use value::DataKey;
 
 /// The age keys of a project. Their debug form shows how many there are.
@@ -104,8 +107,14 @@ impl Keys {
         Ok(Self(identities.into()))
     }
 
-    /// Decrypts an object that SOPS encrypted, if it is one; otherwise it stays as it is.
+    /// Decrypts an object that SOPS encrypted, or a Secret with files that it did, if it is one;
+    /// otherwise it stays as it is.
     pub fn decrypt(&self, manifest: &mut Manifest) -> Result<(), Encrypted> {
+        if has_encrypted_files(manifest) && !manifest.is_encrypted() {
+            let mut object = manifest.value.clone();
+            let sealed = files::open(self, &mut object)?;
+            (manifest.value, manifest.sealed) = (object, sealed);
+        }
         if !manifest.is_encrypted() {
             return Ok(());
         }

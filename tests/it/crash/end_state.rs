@@ -28,8 +28,9 @@ pub async fn end_state(world: &World) -> String {
     for number in 1..=world.read("pulls?state=all").as_array().unwrap().len() as u64 {
         out.push_str(&format!("\n\n#{number} {}", world.conversation(number)));
         let pull = world.read(&format!("pulls/{number}"));
-        for commit in [&pull["head"]["sha"], &pull["merge_commit_sha"]] {
-            let commit = commit.as_str().unwrap_or_default();
+        // An open one has no merge commit.
+        let commits = [&pull["head"]["sha"], &pull["merge_commit_sha"]];
+        for commit in commits.into_iter().filter_map(Value::as_str) {
             let status = world.read(&format!("commits/{commit}/status"));
             for status in status["statuses"].as_array().into_iter().flatten() {
                 out.push_str(&format!(

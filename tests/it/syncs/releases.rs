@@ -149,20 +149,24 @@ async fn what_helm_releases_install_is_previewed_with_them() {
         ],
     );
 
-    // A change of the chart, or of its values, is one of the application.
-    let number = world.propose(
-        "bob",
-        "abroad",
-        &[("charts/home.yaml", Some("region: abroad\n"))],
-    );
+    // A chart of the repository is packed again once it has another version.
+    let abroad = ("charts/home.yaml", Some("region: abroad\n"));
+    let number = world.propose("bob", "abroad", &[abroad]);
     world.previewed(number).await;
+    let said = world.conversation(number);
+    has(
+        &said,
+        &["charts/local` changes, and its `version` does not"],
+    );
+    has_not(&said, &["region: abroad"]);
+    let version = "apiVersion: v2\nname: local\nversion: 0.2.0\n";
+    let chart = ("charts/local/Chart.yaml", Some(version));
+    let number = world.propose("bob", "farther", &[abroad, chart]);
+    world.previewed(number).await;
+    let paint = "ConfigMap lab-staging/local-paint";
     has(
         &world.conversation(number),
-        &[
-            "ConfigMap lab-staging/local-paint",
-            "region: abroad",
-            "size: '1'",
-        ],
+        &[paint, "region: abroad", "size: '1'"],
     );
 
     // A range says nothing about which version runs: it is said, and nothing seems to go.
