@@ -8,7 +8,7 @@ TOOLS := $(CACHE)/tools/$(shell cat $(SOURCES) | sha256sum | cut -c1-16)
 CONTRACT := $(CACHE)/contract/$(shell cat tests/contract/package.json tests/contract/requirements.txt | sha256sum | cut -c1-16)
 KUBERNETES := 1.37.2
 PEERS_MODULES := tests/peers/modules
-PEERS_SOURCES := $(foreach file,flux/go.mod flux/go.sum argocd/go.mod argocd/go.sum argocd/main.go,$(PEERS_MODULES)/$(file))
+PEERS_SOURCES := $(foreach file,flux/go.mod flux/go.sum helm/go.mod helm/go.sum argocd/go.mod argocd/go.sum argocd/main.go,$(PEERS_MODULES)/$(file))
 # The same digest of the same files as in tests/peers/programs.rs.
 PEERS := $(CACHE)/peers/$(shell cat $(PEERS_SOURCES) | sha256sum | cut -c1-16)
 DEMO_ARGS ?=

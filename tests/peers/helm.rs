@@ -1,28 +1,13 @@
 //! Flux's helm-controller: a Kustomization an application, which has a HelmRelease of a
 //! chart in the same repository.
-//!
-//! The Go module of helm-controller cannot be fetched from every proxy, and needs its
-//! `replace` directives: `PEERS_HELM_CONTROLLER` names a folder with the program that
-//! somebody built in a clone of it (`go build -o helm-controller .`), and with its
-//! definitions beside it (`config/crd/bases/*.yaml`).
-
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use windlass::sandbox::process::Server;
 
 use crate::flux::{FLAGS, Flux, address};
 use crate::peer::Peer;
-use crate::programs::{define_from, start};
+use crate::programs::{define, folder, start};
 use crate::support::World;
-
-/// The folder with the program; None: this mode cannot be run.
-pub fn program() -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os("PEERS_HELM_CONTROLLER")?);
-    let program = folder.join("helm-controller");
-    assert!(program.is_file(), "{} is not there", program.display());
-    Some(folder)
-}
 
 pub struct Helm {
     flux: Flux,
@@ -32,8 +17,7 @@ pub struct Helm {
 
 impl Helm {
     pub fn start(world: &World, namespace: &str, destination: &str) -> Self {
-        let folder = program().expect("PEERS_HELM_CONTROLLER names a folder");
-        define_from(&folder);
+        define("helm");
         let flux = Flux::start(world, namespace);
         let home = world.cache().with_file_name("flux");
         let own = [
@@ -45,7 +29,7 @@ impl Helm {
         let flags = FLAGS.iter().map(|flag| flag.to_string());
         let arguments: Vec<_> = own.into_iter().chain(flags).collect();
         let environment = [("RUNTIME_NAMESPACE", namespace)];
-        let program = folder.join("helm-controller");
+        let program = folder().join("helm-controller");
         Self {
             flux,
             destination: destination.into(),

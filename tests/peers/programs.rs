@@ -12,9 +12,11 @@ use windlass::sandbox::tools;
 use crate::support::plane;
 
 /// What the folder's name is made of; the `Makefile` computes the same.
-const SOURCES: [&[u8]; 5] = [
+const SOURCES: [&[u8]; 7] = [
     include_bytes!("modules/flux/go.mod"),
     include_bytes!("modules/flux/go.sum"),
+    include_bytes!("modules/helm/go.mod"),
+    include_bytes!("modules/helm/go.sum"),
     include_bytes!("modules/argocd/go.mod"),
     include_bytes!("modules/argocd/go.sum"),
     include_bytes!("modules/argocd/main.go"),
@@ -32,7 +34,7 @@ pub fn folder() -> PathBuf {
     let folder = tools::cache().unwrap().join("peers").join(name);
     assert!(
         folder.join(".complete").is_file(),
-        "Flux and Argo CD are not built yet: run `make peers` (6 minutes, once)"
+        "Flux and Argo CD are not built yet: run `make peers` (8 minutes, once)"
     );
     folder
 }
@@ -61,11 +63,7 @@ pub fn start(program: &Path, arguments: &[String], more: &[(&str, &str)], home: 
 
 /// Applies the definitions that came with the programs of `tool`.
 pub fn define(tool: &str) {
-    define_from(&folder().join("definitions").join(tool));
-}
-
-/// Applies the definitions in a folder.
-pub fn define_from(definitions: &Path) {
+    let definitions = folder().join("definitions").join(tool);
     let of = definitions.to_str().unwrap();
     plane()
         .kubectl(&["apply", "--server-side", "-f", of])

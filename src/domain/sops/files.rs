@@ -51,7 +51,10 @@ pub(super) fn open(keys: &Keys, object: &mut Value) -> Result<BTreeMap<String, S
         );
         let key = keys.data_key(&about)?;
         opened.retain(|name, _| !name.starts_with(PREFIX));
-        for (name, text) in all.iter().filter(|(_, text)| value::is_encrypted(text)) {
+        let is_open = |(name, text): &&(String, String)| {
+            !name.starts_with(PREFIX) && value::is_encrypted(text)
+        };
+        for (name, text) in all.iter().filter(is_open) {
             put(&mut opened, name, &variable(&key, name, text)?);
         }
     }
@@ -66,16 +69,16 @@ pub(super) fn open(keys: &Keys, object: &mut Value) -> Result<BTreeMap<String, S
 
 /// A file that SOPS encrypted.
 enum File {
-    Document {
-        is_json: bool,
-        document: Value,
-    },
+    /// YAML or JSON.
+    Document(Value),
     /// Lines, each `NAME=VALUE` or something else.
     Variables(String),
 }
 
 fn decoded(entry: &Value) -> Option<String> {
-    let bytes = STANDARD.decode(entry.as_str()?).ok()?;
+    // kustomize breaks long values into lines.
+    let text: String = entry.as_str()?.split_whitespace().collect();
+    let bytes = STANDARD.decode(text).ok()?;
     String::from_utf8(bytes).ok()
 }
 
@@ -86,14 +89,12 @@ fn read(entry: &Value) -> Option<File> {
         return Some(File::Variables(text));
     }
     let document: Value = yaml::parse(&text).ok()?;
-    let is_json = text.trim_start().starts_with('{');
-    document["sops"]["mac"]
-        .is_string()
-        .then_some(File::Document { is_json, document })
+    let is_encrypted = document["sops"]["mac"].is_string();
+    is_encrypted.then_some(File::Document(document))
 }
 
 impl File {
-    /// Its text, as sops prints it but for the layout of a document. `name`: of its entry.
+    /// Its text; that of a document as JSON. `name`: of its entry.
     fn open(self, keys: &Keys, name: &str) -> Result<String, Encrypted> {
         match self {
             Self::Variables(text) => {
@@ -115,10 +116,7 @@ impl File {
                 };
                 lines.map(open).collect()
             }
-            Self::Document {
-                is_json,
-                mut document,
-            } => {
+            Self::Document(mut document) => {
                 let key = keys.data_key(&document["sops"])?;
                 document.as_object_mut().map(|fields| fields.remove("sops"));
                 tree(&key, &mut document, &mut Vec::new(), name)?;
@@ -128,10 +126,10 @@ impl File {
                 // A file of any other format is the one value of a document.
                 let alone = document.as_object().filter(|fields| fields.len() == 1);
                 let alone = alone.and_then(|fields| fields.get("data")?.as_str());
-                Ok(match (alone, is_json) {
-                    (Some(text), _) if is_other => text.into(),
-                    (_, true) => format!("{document:#}\n"),
-                    (_, false) => yaml::print(&document),
+                Ok(match alone {
+                    Some(text) if is_other => text.into(),
+                    // Which every reader of YAML reads too, whatever it takes for a yes.
+                    _ => format!("{document:#}\n"),
                 })
             }
         }

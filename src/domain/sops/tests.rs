@@ -1,8 +1,11 @@
 //! What sops 3.13.3 and age 1.2 encrypted, and changes of it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::*;
+use crate::domain::yaml;
 
 const KEY: &str = include_str!("../../../tests/fixtures/sops/key.txt");
 const SECRET: &str = include_str!("../../../tests/fixtures/sops/secret.yaml");
@@ -137,6 +140,104 @@ fn what_a_renderer_adds_does_not_matter_and_what_somebody_changes_does() {
         value["sops"]["age"][0]["enc"] = text.replace("YWdl", "YWdm").into();
     };
     assert!(matches!(changed(&key), Err(Encrypted::OtherKeys(_))));
+}
+
+const VARIABLES: &str = include_str!("../../../tests/fixtures/sops/variables.env");
+const JSON: &str = include_str!("../../../tests/fixtures/sops/config.json");
+const YAML: &str = include_str!("../../../tests/fixtures/sops/config.yaml");
+const OTHER: &str = include_str!("../../../tests/fixtures/sops/id_rsa");
+
+/// A Secret as kustomize generates it of files.
+fn generated<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Manifest {
+    let data: serde_json::Map<_, _> = entries
+        .into_iter()
+        .map(|(name, text)| (name.to_string(), STANDARD.encode(text).into()))
+        .collect();
+    let secret =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "made"}, "data": data});
+    manifest(&secret.to_string())
+}
+
+/// As kustomize reads a file of variables.
+fn of_variables() -> Manifest {
+    generated(VARIABLES.lines().filter_map(|line| line.split_once('=')))
+}
+
+fn opened(mut secret: Manifest) -> BTreeMap<String, String> {
+    keys().decrypt(&mut secret).unwrap();
+    assert!(!has_encrypted_files(&secret));
+    let data = secret.value["data"].as_object().unwrap();
+    data.iter()
+        .map(|(name, entry)| {
+            let bytes = STANDARD.decode(entry.as_str().unwrap()).unwrap();
+            (name.clone(), String::from_utf8(bytes).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn files_that_a_generator_reads_are_opened_in_their_secret() {
+    assert_eq!(
+        opened(of_variables()),
+        BTreeMap::from([
+            ("PASSWORD".into(), "correct horse: battery".into()),
+            ("PORT".into(), "5432".into()),
+            ("TWO".into(), "a\\nb".into()),
+        ])
+    );
+    let files = opened(generated([
+        ("app.env", VARIABLES),
+        ("config.json", JSON),
+        ("config.yaml", YAML),
+        ("id_rsa", OTHER),
+        ("plain.txt", "plain"),
+    ]));
+    assert_eq!(
+        files["app.env"],
+        "PASSWORD=correct horse: battery\nPORT=5432\nTWO=a\\nb\n"
+    );
+    let json: Value = serde_json::from_str(&files["config.json"]).unwrap();
+    assert_eq!(
+        json,
+        json!({"db": {"password": "swordfish", "ports": [5432, 5433]}, "debug": false})
+    );
+    let yaml: Value = yaml::parse(&files["config.yaml"]).unwrap();
+    assert_eq!(
+        yaml,
+        json!({"db": {"hosts": ["one", "two"], "password": "swordfish"}, "plain_unencrypted": "yes"})
+    );
+    assert_eq!(files["id_rsa"], "ssh-key\nline two\n");
+    assert_eq!(files["plain.txt"], "plain");
+}
+
+#[test]
+fn files_that_no_key_opens_stay_and_variables_are_refused() {
+    let mut files = generated([("config.yaml", YAML)]);
+    let before = files.clone();
+    Keys::default().decrypt(&mut files).unwrap();
+    assert_eq!(files, before);
+    let mut variables = of_variables();
+    let why = Keys::default().decrypt(&mut variables);
+    assert_eq!(why, Err(Encrypted::NoKey));
+    // A value at the place of another.
+    let mut swapped = of_variables();
+    swapped.value["data"]["PORT"] = swapped.value["data"]["PASSWORD"].clone();
+    let why = keys().decrypt(&mut swapped);
+    assert_eq!(why, Err(Encrypted::Changed("data.PORT".into())));
+    let moved = YAML.replace("    password:", "    user:");
+    let why = keys().decrypt(&mut generated([("config.yaml", moved.as_str())]));
+    let at = Encrypted::Changed("data.config.yaml: db.user".into());
+    assert_eq!(why, Err(at));
+    // What everybody sees is never opened.
+    let mut config = manifest(
+        &of_variables()
+            .value
+            .to_string()
+            .replace("Secret", "ConfigMap"),
+    );
+    let before = config.clone();
+    keys().decrypt(&mut config).unwrap();
+    assert_eq!(config, before);
 }
 
 #[test]

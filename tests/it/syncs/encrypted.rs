@@ -11,6 +11,7 @@ const KUSTOMIZATION: &str = "apps/shop/staging/kustomization.yaml";
 const SECRET: &str = include_str!("../../fixtures/sops/secret.yaml");
 /// The same with another password.
 const ROTATED: &str = include_str!("../../fixtures/sops/rotated.yaml");
+const VARIABLES: &str = include_str!("../../fixtures/sops/variables.env");
 const FOR_OTHERS: &str = include_str!("../../fixtures/sops/for-others.yaml");
 
 /// A world whose project has the age key, and its kustomization with these files as well.
@@ -202,4 +203,26 @@ async fn what_ksops_would_decrypt_is_decrypted_too() {
         world.previewed(number).await;
         has(&world.conversation(number), &[why]);
     }
+}
+
+/// Flux's way to keep a file encrypted: a generator reads it.
+#[tokio::test(flavor = "multi_thread")]
+async fn encrypted_files_of_a_generator_are_opened_in_its_secret() {
+    let world = world().await;
+    let generator = "secretGenerator:\n  - {name: database, envs: [database.env], options: {disableNameSuffixHash: true}}\n";
+    let listed = world.file(KUSTOMIZATION) + generator;
+    let files = [
+        ("apps/shop/staging/database.env", Some(VARIABLES)),
+        (KUSTOMIZATION, Some(listed.as_str())),
+    ];
+    let number = world.propose("bob", "generated", &files);
+    world.previewed(number).await;
+    let shown = world.conversation(number);
+    has(&shown, &["1 created", "PASSWORD: (hidden)"]);
+    has_not(&shown, &["ENC[", "sops", "battery", "AGE ENCRYPTED"]);
+    let commit = world.commit("Generated", &files);
+    world.sync_status(&commit, "success").await;
+    let applied = data(&world).await.unwrap();
+    assert_eq!(text(&applied, "PASSWORD"), "correct horse: battery");
+    assert_eq!(applied.as_object().unwrap().len(), 3, "{applied}");
 }
