@@ -31,7 +31,6 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::domain::Invalid;
-use crate::domain::build::release;
 use crate::domain::manifest::Manifest;
 
 mod budget;
@@ -213,9 +212,6 @@ impl Renderer {
         let key = (inputs.hash.clone(), release.clone());
         let rendering = async {
             let (mut manifests, repeated) = self.build(inputs, release.clone()).await?;
-            for manifest in &mut manifests {
-                release::take_marks(&mut manifest.value);
-            }
             if let (Some(cluster), Some(releases)) = (&release, &inputs.releases) {
                 manifests = self.with_releases(manifests, releases, cluster).await?;
             }

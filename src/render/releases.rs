@@ -236,7 +236,7 @@ impl Renderer {
             }
         }
         for (at, why) in unknown {
-            release::note(&mut manifests[at].value, why);
+            manifests[at].not_rendered = Some(why);
         }
         manifests.extend(installed);
         Ok(manifests)
@@ -260,7 +260,7 @@ impl Renderer {
         };
         let mark = |manifest: &Manifest| {
             let mut manifest = manifest.clone();
-            of.mark(&mut manifest.value);
+            of.mark(&mut manifest);
             let namespace = manifest.value["metadata"]["namespace"].as_str();
             manifest.key.namespace = namespace.map(Into::into);
             manifest

@@ -291,7 +291,9 @@ impl Corpus<'_> {
     ) {
         let (mut going, mut refused) = (Vec::new(), BTreeSet::new());
         for (title, changes) in plan {
+            // An object that declares an application may have its namespace before its name.
             let name = title.split('/').next().unwrap_or_default();
+            let name = name.rsplit('-').next().unwrap_or_default();
             let problem = changes.iter().find_map(|change| change.problem.as_ref());
             match (problem, failed.get(name)) {
                 (None, None) => going.extend(changes),

@@ -30,8 +30,8 @@ pub async fn refuse_others(
 
 /// Whether the HelmRelease that installs an object is the one that did.
 fn is_of_its_release(manifest: &Manifest, live: &Live) -> bool {
-    let own = release::release_of(&manifest.value);
-    own.is_some() && own == release::release_of_live(live)
+    let own = &manifest.installed_by;
+    own.is_some() && *own == release::release_of_live(live)
 }
 
 /// Why the application may neither change nor show an object; and whether `windlass adopt` changes
@@ -63,6 +63,10 @@ async fn refused(
             ),
             false,
         )));
+    }
+    // helm-controller takes over whatever it finds.
+    if !scope.applies() && manifest.installed_by.is_some() {
+        return Ok(None);
     }
     let Some(manager) = manager else {
         return Ok(None);
@@ -119,11 +123,11 @@ pub async fn adopt(
     let Some(live) = &request.live else {
         return Ok(request.predicts(as_it_is(object)));
     };
-    let manager = scope.manager_of(&request.manifest.value);
+    let manager = scope.manager_of(&request.manifest);
     let leftovers = match scope.applies() {
         true => ownership::leftovers(live, &manager, is_abandoned(scope, live).await?),
         false => scope
-            .applying()
+            .applying_of(&request.manifest)
             .await?
             .and_then(|applying| applying.takes_over(&request.write.payload, live)),
     };

@@ -271,7 +271,7 @@ pub async fn dry_run_apply(
     payload: &Value,
     force: bool,
 ) -> ClusterResult<Applied> {
-    let manager = scope.manager_of(&manifest.value);
+    let manager = scope.manager_of(manifest);
     let answer = scope
         .cluster
         .dry_run(&manifest.key, &manifest.version, payload, &manager, force)

@@ -4,6 +4,7 @@ use super::refusal::NO_RIGHT;
 use super::scope::AppScope;
 use super::{ClusterResult, Prediction, Request};
 use crate::domain::Live;
+use crate::domain::build::release;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Confidence, Side};
@@ -57,6 +58,16 @@ pub async fn by_its_definition(
     set: &[Manifest],
 ) -> ClusterResult<Prediction> {
     let manifest = &request.manifest;
+    if let Some(release) = manifest.installed_by.as_ref().filter(|_| !scope.applies())
+        && release::needs_kind(release, set)
+    {
+        let why = format!(
+            "the cluster serves no {} of {}: helm fails before it applies anything. Put the CustomResourceDefinition into the chart's `crds/` with `upgrade.crds: CreateReplace`, or into another release that comes first",
+            manifest.key.kind,
+            manifest.api_version()
+        );
+        return Ok(request.refused(why));
+    }
     let Some(definition) = definition(set, &manifest.key) else {
         let (kind, version) = (&manifest.key.kind, manifest.api_version());
         let why = match scope.cluster.served_as(&manifest.key.group, kind).await? {

@@ -116,7 +116,7 @@ pub async fn without_right(
     let mut request = as_the_reconciler_applies(scope, request, set).await?;
     let payload = &request.write.payload;
     let mut object = match &request.live {
-        Some(live) => ownership::without_dropped(live, payload, &scope.manager_of(&manifest.value)),
+        Some(live) => ownership::without_dropped(live, payload, &scope.manager_of(manifest)),
         None => Live::new(Value::Object(Default::default())),
     };
     overlay(&mut object, payload);
@@ -134,7 +134,8 @@ pub async fn as_the_reconciler_applies(
     if scope.applies() {
         return Ok(request);
     }
-    if let (Some(applying), Some(live)) = (scope.applying().await?, &request.live) {
+    let applying = scope.applying_of(&request.manifest).await?;
+    if let (Some(applying), Some(live)) = (applying, &request.live) {
         applying.mark_as_live(&mut request.write.payload, live);
     }
     let declared = scope.target.declared.as_ref();
@@ -142,7 +143,7 @@ pub async fn as_the_reconciler_applies(
     let Some(transforms) = scope.transforms(declared).await? else {
         return Ok(request);
     };
-    let unknown = match release::release_of(&request.manifest.value) {
+    let unknown = match &request.manifest.installed_by {
         Some(of) => {
             let names = release::variables(of, set);
             transforms.fill_only(&names, &mut request.write.payload.clone())
@@ -172,7 +173,7 @@ pub async fn left_alone(
     scope: &AppScope<'_>,
     request: &Request,
 ) -> ClusterResult<Option<Prediction>> {
-    let Some(applying) = scope.applying().await? else {
+    let Some(applying) = scope.applying_of(&request.manifest).await? else {
         return Ok(None);
     };
     let live = request.live.as_ref();
@@ -195,7 +196,7 @@ pub async fn client_side(
     request: &Request,
     set: &[Manifest],
 ) -> ClusterResult<Option<Prediction>> {
-    let Some(applying) = scope.applying().await? else {
+    let Some(applying) = scope.applying_of(&request.manifest).await? else {
         return Ok(None);
     };
     let (wanted, key) = (&request.write.payload, &request.manifest.key);

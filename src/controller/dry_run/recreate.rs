@@ -37,7 +37,7 @@ pub async fn recreated(
             .collect::<Vec<_>>()
             .join(", "),
     };
-    if let Some(applying) = scope.applying().await? {
+    if let Some(applying) = scope.applying_of(&request.manifest).await? {
         return Ok(recreated_by(applying, request, why, after));
     }
     if manifest.key.is_core("PersistentVolumeClaim") {
@@ -82,9 +82,12 @@ fn recreated_by(applying: &Applying, mut request: Request, why: String, after: L
     let payload = &request.write.payload;
     let recreates = |live| applying.recreates(payload, live);
     if !request.live.as_ref().is_some_and(recreates) {
-        let permission = applying.permission();
+        let allow = match applying.permission() {
+            Some(permission) => format!("To allow that, annotate it with `{permission}`"),
+            None => "helm never does that: delete it by hand, or give it another name".into(),
+        };
         return request.refused(format!(
-            "{why}. It can only be deleted and created again. To allow that, annotate it with `{permission}`"
+            "{why}. It can only be deleted and created again. {allow}"
         ));
     }
     request.write.recreate = true;

@@ -35,7 +35,7 @@ pub async fn without_dry_run(
         Some(live) => ownership::without_dropped(
             live,
             &request.write.payload,
-            &scope.manager_of(&request.manifest.value),
+            &scope.manager_of(&request.manifest),
         ),
         None => Live::new(Value::Null),
     };
@@ -107,7 +107,7 @@ pub async fn refused(
 /// Whether Argo CD compares the live object by the definition that the cluster has, before it syncs:
 /// it then syncs nothing (argo-cd's structured merge diff).
 async fn compares_first(scope: &AppScope<'_>, request: &Request) -> ClusterResult<bool> {
-    let applying = scope.applying().await?;
+    let applying = scope.applying_of(&request.manifest).await?;
     Ok(request.live.is_some() && applying.is_some_and(Applying::compares_by_schema))
 }
 

@@ -3,7 +3,6 @@
 
 use super::{AppScope, ClusterResult, Prediction, Write};
 use crate::domain::Live;
-use crate::domain::build::release;
 use crate::domain::manifest::Manifest;
 use crate::domain::plan::{Notes, Side};
 
@@ -18,14 +17,12 @@ pub struct Request {
 
 impl Request {
     pub fn new(manifest: &Manifest, live: Option<Live>) -> Self {
-        let mut payload = manifest.value.clone();
-        release::take_marks(&mut payload);
         Self {
             manifest: manifest.clone(),
             live,
             notes: Notes::default(),
             write: Write {
-                payload,
+                payload: manifest.value.clone(),
                 ..Write::default()
             },
         }

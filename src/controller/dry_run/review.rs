@@ -20,7 +20,7 @@ pub(super) fn review(scope: &AppScope<'_>, set: &[Manifest], predicted: Predicti
     }
     let mut others = ownership::changed_by_others(live, after);
     if !scope.applies() {
-        others.remove(&scope.manager_of(&predicted.manifest.value));
+        others.remove(&scope.manager_of(&predicted.manifest));
     }
     predicted.notes.reverted = fields(others, &predicted.manifest);
     predicted
@@ -68,17 +68,16 @@ mod tests {
 
     fn predicted(group: &str, kind: &str, live: Option<Live>, after: Value) -> Prediction {
         Prediction {
-            manifest: Manifest {
-                sealed: Default::default(),
-                key: ResourceKey {
+            manifest: Manifest::new(
+                ResourceKey {
                     group: group.into(),
                     kind: kind.into(),
                     namespace: Some("a".into()),
                     name: "web".into(),
                 },
-                version: "v1".into(),
-                value: json!({"apiVersion": "v1", "kind": kind, "spec": {}}),
-            },
+                "v1",
+                json!({"apiVersion": "v1", "kind": kind, "spec": {}}),
+            ),
             live,
             after: Side::Object(Live::new(after), Confidence::Server),
             notes: Notes::default(),

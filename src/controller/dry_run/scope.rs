@@ -75,8 +75,8 @@ impl AppScope<'_> {
     }
 
     /// The field manager that applies one of them: what a HelmRelease installs is helm-controller's.
-    pub fn manager_of(&self, object: &Value) -> String {
-        match release::release_of(object) {
+    pub fn manager_of(&self, manifest: &Manifest) -> String {
+        match manifest.installed_by {
             Some(_) if !self.applies() => "helm-controller".into(),
             _ => self.manager(),
         }
@@ -170,6 +170,14 @@ impl AppScope<'_> {
             Ok::<_, cluster::Error>(Applying::of(reconciler, home, object, settings))
         };
         Ok(self.applying.get_or_try_init(read).await?.as_ref())
+    }
+
+    /// How one of the objects is applied: what a HelmRelease installs by helm-controller.
+    pub async fn applying_of(&self, manifest: &Manifest) -> ClusterResult<Option<&Applying>> {
+        match manifest.installed_by {
+            Some(_) if !self.applies() => Ok(Some(&Applying::Helm)),
+            _ => self.applying().await,
+        }
     }
 
     /// Argo CD's settings, if they can be read: in its own namespace, which the Application names.
@@ -346,14 +354,11 @@ pub async fn normalize_by(
             contracts::default_labels(&manifest.key, &mut manifest.value);
             manifest.label(scope.key, scope.owner);
         }
-        if let Some(applying) = scope.applying().await? {
-            // helm-controller applies what a HelmRelease installs.
-            if release::release_of(&manifest.value).is_none() {
-                applying.mark(&manifest.key, &mut manifest.value);
-            }
+        if let Some(applying) = scope.applying_of(&manifest).await? {
+            applying.mark(&manifest.key, &mut manifest.value);
         }
         if let Some(transforms) = &transforms {
-            match release::release_of(&manifest.value) {
+            match &manifest.installed_by {
                 // A chart made it: only what its HelmRelease has is filled in.
                 Some(of) => {
                     let names = release::variables(of, manifests);

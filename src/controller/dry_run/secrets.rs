@@ -34,7 +34,7 @@ pub(super) fn claims(scope: &AppScope<'_>, request: &Request) -> Vec<Conflict> {
             ownership::claims_on_data(
                 live,
                 &request.write.payload,
-                &scope.manager_of(&request.manifest.value),
+                &scope.manager_of(&request.manifest),
             )
         }
         _ => Vec::new(),

@@ -2,6 +2,7 @@
 
 use crate::domain::Live;
 use crate::domain::applying::Applying;
+use crate::domain::build::release;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::sync;
@@ -47,6 +48,9 @@ pub fn hand_over(
 /// reason. `applying`: how another reconciler applies them.
 pub fn withhold(change: Vec<Comparison>, applying: Option<&Applying>) -> (Vec<Comparison>, Named) {
     let kept = |live: &Live| match applying {
+        Some(Applying::Flux(_)) if release::release_of_live(live).is_some() => {
+            Applying::Helm.keeps(live)
+        }
         Some(applying) => applying.keeps(live),
         None => sync::protected(live),
     };
@@ -101,12 +105,7 @@ mod tests {
 
     #[test]
     fn what_two_applications_have_is_refused() {
-        let head = ["shared", "own"].map(|name| Manifest {
-            sealed: Default::default(),
-            key: key(name),
-            version: "v1".into(),
-            value: json!({}),
-        });
+        let head = ["shared", "own"].map(|name| Manifest::new(key(name), "v1", json!({})));
         let change = refuse_claimed(both(object(json!({}))), &head, claimant);
         assert_eq!(names(&change), ["own", "shared"]);
         assert!(matches!(&change[1].after, Side::Refused(why) if why.contains("web/staging")));

@@ -218,12 +218,7 @@ async fn invalidated(
         if planned.contains(&key) {
             continue;
         }
-        let manifest = Manifest {
-            sealed: Default::default(),
-            key: key.clone(),
-            version: version.to_string(),
-            value: value.clone().into_value(),
-        };
+        let manifest = Manifest::new(key.clone(), version, value.clone().into_value());
         if !schema::fits_stored(definition, &manifest) {
             broken.push(key.to_string());
         }

@@ -131,8 +131,8 @@ impl Rendered {
             .filter_map(release::not_rendered)
             .collect();
         let is_known = |manifest: &Manifest| {
-            let of = release::release_of(&manifest.value);
-            of.is_none_or(|(namespace, name)| !unknown.contains(&(namespace.into(), name.into())))
+            let of = manifest.installed_by.as_ref();
+            of.is_none_or(|of| !unknown.contains(of))
         };
         for side in [&mut self.base, &mut self.head] {
             side.retain(is_known);
@@ -223,12 +223,7 @@ mod tests {
             name: name.into(),
         };
         Outside {
-            manifest: Manifest {
-                sealed: Default::default(),
-                key,
-                version: "v1".into(),
-                value: json!({"data": data}),
-            },
+            manifest: Manifest::new(key, "v1", json!({"data": data})),
             why: "no".into(),
         }
     }

@@ -6,11 +6,13 @@
 //!
 //! Facts: argo-cd 3.2 `util/argo/resource_tracking.go` and gitops-engine
 //! `pkg/sync/sync_context.go`; kustomize-controller 1.9
-//! `internal/controller/kustomization_controller.go` and fluxcd/pkg/ssa. `make
+//! `internal/controller/kustomization_controller.go` and fluxcd/pkg/ssa;
+//! helm-controller 1.6 `internal/action` and helm 4.2 `pkg/kube/client.go`. `make
 //! test-peers` compares all of it with what they do.
 
 mod argo_cd;
 mod flux;
+mod helm;
 mod three_way;
 
 use serde_json::Value;
@@ -28,6 +30,8 @@ pub use three_way::{merge_key, replaced, three_way};
 pub enum Applying {
     ArgoCd(ArgoCd),
     Flux(Flux),
+    /// Flux's helm-controller, what a HelmRelease installs.
+    Helm,
 }
 
 /// How it writes an object that exists.
@@ -65,6 +69,8 @@ impl Applying {
         match self {
             Self::ArgoCd(argo_cd) => argo_cd.mark(key, value),
             Self::Flux(flux) => flux.mark(value),
+            // The rendering has marked it.
+            Self::Helm => {}
         }
     }
 
@@ -78,7 +84,7 @@ impl Applying {
     /// Why it does not apply an object.
     pub fn leaves(&self, wanted: &Value, live: Option<&Live>) -> Option<String> {
         match self {
-            Self::ArgoCd(_) => None,
+            Self::ArgoCd(_) | Self::Helm => None,
             Self::Flux(_) => flux::leaves(wanted, live),
         }
     }
@@ -88,6 +94,7 @@ impl Applying {
         match self {
             Self::ArgoCd(argo_cd) => argo_cd.keeps(live),
             Self::Flux(flux) => flux.keeps(live),
+            Self::Helm => helm::keeps(live),
         }
     }
 
@@ -96,21 +103,23 @@ impl Applying {
         match self {
             Self::ArgoCd(argo_cd) => argo_cd.recreates(wanted),
             Self::Flux(flux) => flux.recreates(wanted, live),
+            Self::Helm => false,
         }
     }
 
-    /// The annotation that allows that.
-    pub fn permission(&self) -> &'static str {
+    /// The annotation that allows that. None: there is none.
+    pub fn permission(&self) -> Option<&'static str> {
         match self {
-            Self::ArgoCd(_) => "argocd.argoproj.io/sync-options: Force=true,Replace=true",
-            Self::Flux(_) => "kustomize.toolkit.fluxcd.io/force: enabled",
+            Self::ArgoCd(_) => Some("argocd.argoproj.io/sync-options: Force=true,Replace=true"),
+            Self::Flux(_) => Some("kustomize.toolkit.fluxcd.io/force: enabled"),
+            Self::Helm => None,
         }
     }
 
     pub fn method(&self, wanted: &Value) -> Method {
         match self {
             Self::ArgoCd(argo_cd) => argo_cd.method(wanted),
-            Self::Flux(_) => Method::ServerSide,
+            Self::Flux(_) | Self::Helm => Method::ServerSide,
         }
     }
 
@@ -118,7 +127,7 @@ impl Applying {
     pub fn compares_by_schema(&self) -> bool {
         match self {
             Self::ArgoCd(argo_cd) => argo_cd.compares_by_schema(),
-            Self::Flux(_) => false,
+            Self::Flux(_) | Self::Helm => false,
         }
     }
 
@@ -127,6 +136,7 @@ impl Applying {
         match self {
             Self::ArgoCd(_) => argo_cd::takes_over(live),
             Self::Flux(_) => flux::takes_over(wanted, live),
+            Self::Helm => None,
         }
     }
 }

@@ -17,11 +17,6 @@ use crate::domain::{substitute, yaml};
 pub const GROUP: &str = "helm.toolkit.fluxcd.io";
 const SOURCES: &str = "source.toolkit.fluxcd.io";
 
-/// Annotations that only a rendering sets: why the chart of a HelmRelease is not rendered, and the
-/// HelmRelease that installs an object. They are taken off before anything is sent to the cluster.
-const NOT_RENDERED: &str = "windlass.dev/chart-is-not-rendered";
-const INSTALLED_BY: &str = "windlass.dev/installed-by";
-
 /// What a HelmRelease installs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HelmRelease {
@@ -55,53 +50,16 @@ pub fn source_of(release: &Value) -> &Value {
     }
 }
 
-/// The HelmRelease that installs a rendered object: its namespace and name.
-pub fn release_of(rendered: &Value) -> Option<(&str, &str)> {
-    let annotations = &rendered["metadata"]["annotations"];
-    annotations[INSTALLED_BY].as_str()?.split_once('/')
-}
-
-/// The HelmRelease that a live object belongs to, by its labels.
-pub fn release_of_live(object: &Value) -> Option<(&str, &str)> {
+/// The HelmRelease that a live object belongs to, by its labels: its namespace and name.
+pub fn release_of_live(object: &Value) -> Option<(String, String)> {
     let labels = &object["metadata"]["labels"];
-    let label = |name: &str| labels[format!("{GROUP}/{name}")].as_str();
+    let label = |name: &str| labels[format!("{GROUP}/{name}")].as_str().map(Into::into);
     Some((label("namespace")?, label("name")?))
-}
-
-/// Notes on a HelmRelease why its chart is not rendered.
-pub fn note(object: &mut Value, why: String) {
-    let annotations = &mut object["metadata"]["annotations"];
-    if !annotations.is_object() {
-        *annotations = json!({});
-    }
-    annotations[NOT_RENDERED] = why.into();
-}
-
-/// Takes off what only a rendering sets. Nobody's own text may have it.
-pub fn take_marks(object: &mut Value) {
-    let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
-    let Some(metadata) = metadata else { return };
-    let annotations = metadata.get_mut("annotations");
-    let Some(annotations) = annotations.and_then(Value::as_object_mut) else {
-        return;
-    };
-    let marks = [NOT_RENDERED, INSTALLED_BY];
-    let had = marks.map(|mark| annotations.remove(mark).is_some());
-    if had.contains(&true) && annotations.is_empty() {
-        metadata.remove("annotations");
-    }
-}
-
-fn why_not_rendered(release: &Manifest) -> Option<&str> {
-    let annotations = &release.value["metadata"]["annotations"];
-    annotations[NOT_RENDERED]
-        .as_str()
-        .filter(|_| is_release(&release.key))
 }
 
 /// A HelmRelease whose chart is not rendered: its namespace and name.
 pub fn not_rendered(manifest: &Manifest) -> Option<(String, String)> {
-    why_not_rendered(manifest)?;
+    manifest.not_rendered.as_ref()?;
     let key = &manifest.key;
     Some((key.namespace.clone().unwrap_or_default(), key.name.clone()))
 }
@@ -119,24 +77,35 @@ pub fn installs(release: &Manifest, all: &[Manifest]) -> Option<Installs> {
         return None;
     }
     let key = &release.key;
-    let own = (key.namespace.as_deref()?, key.name.as_str());
-    let is_of = |other: &Manifest| release_of(&other.value) == Some(own);
+    let own = (key.namespace.clone()?, key.name.clone());
+    let is_of = |other: &Manifest| other.installed_by.as_ref() == Some(&own);
     Some(match all.iter().any(is_of) {
         true => Installs::Shown,
-        false => Installs::NotShown(why_not_rendered(release).map(str::to_string)),
+        false => Installs::NotShown(release.not_rendered.clone()),
     })
 }
 
 /// The names of the variables that a HelmRelease's values have.
-pub fn variables(of: (&str, &str), all: &[Manifest]) -> BTreeSet<String> {
-    let is = |manifest: &&Manifest| {
-        let key = &manifest.key;
-        is_release(key) && (key.namespace.as_deref(), key.name.as_str()) == (Some(of.0), of.1)
-    };
-    let found = all.iter().find(is);
-    found.map_or_else(BTreeSet::new, |release| {
+pub fn variables(of: &(String, String), all: &[Manifest]) -> BTreeSet<String> {
+    find(of, all).map_or_else(BTreeSet::new, |release| {
         substitute::names_in(&release.value["spec"]["values"])
     })
+}
+
+/// A HelmRelease among these, by its namespace and name.
+fn find<'a>((namespace, name): &(String, String), all: &'a [Manifest]) -> Option<&'a Manifest> {
+    let is = |manifest: &&Manifest| {
+        let key = &manifest.key;
+        is_release(key) && key.namespace.as_ref() == Some(namespace) && key.name == *name
+    };
+    all.iter().find(is)
+}
+
+/// Whether helm needs a kind to be served before it begins: it knows the kinds that definitions in
+/// the chart's `crds/` bring, and none of those in its templates.
+pub fn needs_kind(of: &(String, String), all: &[Manifest]) -> bool {
+    let upgrade = find(of, all).map(|release| &release.value["spec"]["upgrade"]["crds"]);
+    upgrade.is_none_or(|crds| crds.as_str().is_none_or(|crds| crds == "Skip"))
 }
 
 impl HelmRelease {
@@ -190,15 +159,15 @@ impl HelmRelease {
     }
 
     /// Marks an object that it installs, as helm and helm-controller do.
-    pub fn mark(&self, object: &mut Value) {
+    pub fn mark(&self, manifest: &mut Manifest) {
+        manifest.installed_by = Some((self.namespace.clone(), self.name.clone()));
+        let object = &mut manifest.value;
         let (release, namespace) = (&self.options.release, &self.options.namespace);
         let (name, own) = (format!("{GROUP}/name"), format!("{GROUP}/namespace"));
-        let by = format!("{}/{}", self.namespace, self.name);
         for (field, mark, value) in [
             ("labels", "app.kubernetes.io/managed-by", Some("Helm")),
             ("labels", name.as_str(), Some(self.name.as_str())),
             ("labels", own.as_str(), Some(self.namespace.as_str())),
-            ("annotations", INSTALLED_BY, Some(by.as_str())),
             (
                 "annotations",
                 "meta.helm.sh/release-name",

@@ -191,21 +191,17 @@ fn a_name_that_no_release_may_have_is_none() {
     assert_eq!(build.helm.release, None);
 }
 
-/// A name that is too long is cut at a character, and marks that only a rendering sets are taken off
-/// anybody's own text.
+/// A name that is too long is cut at a character.
 #[test]
 fn releases_are_read_with_care() {
-    let release = |spec: Value| Manifest {
-        sealed: Default::default(),
-        key: ResourceKey {
-            group: release::GROUP.into(),
-            kind: "HelmRelease".into(),
-            namespace: Some("shop".into()),
-            name: "web".into(),
-        },
-        version: "v2".into(),
-        value: json!({"metadata": {"name": "web"}, "spec": spec}),
+    let key = ResourceKey {
+        group: release::GROUP.into(),
+        kind: "HelmRelease".into(),
+        namespace: Some("shop".into()),
+        name: "web".into(),
     };
+    let value = |spec: Value| json!({"metadata": {"name": "web"}, "spec": spec});
+    let release = |spec: Value| Manifest::new(key.clone(), "v2", value(spec));
     let of = |spec: Value| release::HelmRelease::of(&release(spec), &[], &sources(), "shop");
     let why = |spec: Value| of(spec).unwrap_err();
     let absent = json!({"chartRef": {"kind": "OCIRepository", "name": "x"}});
@@ -252,10 +248,6 @@ fn releases_are_read_with_care() {
     assert!(
         why(chart("HelmRepository", "all", json!("flux-system"), files)).contains("valuesFiles")
     );
-    let mut forged = json!({"metadata": {"name": "a", "annotations": {
-        "windlass.dev/chart-is-not-rendered": "x", "windlass.dev/installed-by": "shop/web"}}});
-    release::take_marks(&mut forged);
-    assert_eq!(forged, json!({"metadata": {"name": "a"}}));
 }
 
 /// A source of Flux's own namespace, and the repository there.

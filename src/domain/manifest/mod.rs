@@ -3,6 +3,7 @@
 //! `parse`: reads a document. `images`: what it runs. `names`: the names that Kubernetes accepts. `server_fields`: an object
 //! without the fields that the server maintains. `stage`: the order of applying.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -82,9 +83,34 @@ pub struct Manifest {
     pub value: Value,
     /// The keys of a Secret's data that were decrypted, each as it stands in Git.
     pub sealed: BTreeMap<String, String>,
+    /// The HelmRelease that installs it: its namespace and name.
+    pub installed_by: Option<(String, String)>,
+    /// Of a HelmRelease: why what it installs is not rendered.
+    pub not_rendered: Option<String>,
+}
+
+/// A manifest of a rendering as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Stored<'a> {
+    value: Cow<'a, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    installed_by: Option<Cow<'a, (String, String)>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_rendered: Option<Cow<'a, str>>,
 }
 
 impl Manifest {
+    pub fn new(key: ResourceKey, version: &str, value: Value) -> Self {
+        Self {
+            key,
+            version: version.into(),
+            value,
+            sealed: BTreeMap::new(),
+            installed_by: None,
+            not_rendered: None,
+        }
+    }
+
     /// Parses a stream of YAML documents. `List` objects become their items. `file`: for the error.
     pub fn parse_all(text: &str, file: &str) -> Result<Vec<Self>, Invalid> {
         Self::parse_changed(text, file, &|_| {})
@@ -107,22 +133,26 @@ impl Manifest {
 
     /// Manifests as compact text, for [`Manifest::restore`].
     pub fn store(manifests: &[Self]) -> String {
-        serde_json::to_string(
-            &manifests
-                .iter()
-                .map(|manifest| &manifest.value)
-                .collect::<Vec<_>>(),
-        )
-        .unwrap_or_default()
+        let stored = manifests.iter().map(|manifest| Stored {
+            value: Cow::Borrowed(&manifest.value),
+            installed_by: manifest.installed_by.as_ref().map(Cow::Borrowed),
+            not_rendered: manifest.not_rendered.as_deref().map(Cow::Borrowed),
+        });
+        serde_json::to_string(&stored.collect::<Vec<_>>()).unwrap_or_default()
     }
 
     pub fn restore(text: &str) -> Result<Vec<Self>, Invalid> {
-        let documents: Vec<Value> = serde_json::from_str(text)
+        let all: Vec<Stored<'_>> = serde_json::from_str(text)
             .map_err(|error| Invalid(format!("a stored rendering: {error}")))?;
-        let mut manifests = Vec::with_capacity(documents.len());
-        documents.into_iter().try_for_each(|document| {
-            collect(document, "a stored rendering", &|_| {}, &mut manifests)
-        })?;
+        let mut manifests = Vec::with_capacity(all.len());
+        for stored in all {
+            let value = stored.value.into_owned();
+            collect(value, "a stored rendering", &|_| {}, &mut manifests)?;
+            if let Some(manifest) = manifests.last_mut() {
+                manifest.installed_by = stored.installed_by.map(Cow::into_owned);
+                manifest.not_rendered = stored.not_rendered.map(Cow::into_owned);
+            }
+        }
         Ok(manifests)
     }
 

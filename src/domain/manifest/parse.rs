@@ -45,17 +45,13 @@ pub(super) fn collect(
         Some((group, version)) => (group.to_string(), version.to_string()),
         None => (String::new(), api_version),
     };
-    let manifest = Manifest {
-        sealed: Default::default(),
-        key: ResourceKey {
-            group,
-            kind,
-            namespace: text(&document["metadata"]["namespace"]),
-            name,
-        },
-        version,
-        value: document,
+    let key = ResourceKey {
+        group,
+        kind,
+        namespace: text(&document["metadata"]["namespace"]),
+        name,
     };
+    let manifest = Manifest::new(key, &version, document);
     check_names(&manifest, file)?;
     manifests.push(manifest);
     Ok(())

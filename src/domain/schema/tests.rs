@@ -19,17 +19,14 @@ fn definition() -> Value {
 }
 
 fn widget(spec: Value) -> Manifest {
-    Manifest {
-        sealed: Default::default(),
-        key: ResourceKey {
-            group: "x.dev".into(),
-            kind: "Widget".into(),
-            namespace: None,
-            name: "w".into(),
-        },
-        version: "v1".into(),
-        value: json!({"apiVersion": "x.dev/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": spec}),
-    }
+    let key = ResourceKey {
+        group: "x.dev".into(),
+        kind: "Widget".into(),
+        namespace: None,
+        name: "w".into(),
+    };
+    let value = json!({"apiVersion": "x.dev/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": spec});
+    Manifest::new(key, "v1", value)
 }
 
 fn refuses(cases: &[(Value, &str)]) {

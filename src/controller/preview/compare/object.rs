@@ -217,7 +217,7 @@ impl<'a> Comparing<'a> {
             after,
             notes,
         };
-        let manager = self.scope.manager_of(&predicted.manifest.value);
+        let manager = self.scope.manager_of(&predicted.manifest);
         add_notes(&mut comparison, &predicted.manifest, &manager);
         hide_unstable(self.scope, &mut comparison, &predicted, git).await?;
         Ok(comparison)

@@ -103,12 +103,8 @@ mod tests {
             ("ConfigMap", json!({"key": "live"}), json!({"key": "new"})),
         ] {
             let mut comparison = comparison(kind, "live", "new");
-            let base = Manifest {
-                sealed: Default::default(),
-                key: comparison.key.clone(),
-                version: "v1".into(),
-                value: json!({"data": {"key": "base"}}),
-            };
+            let data_of_base = json!({"data": {"key": "base"}});
+            let base = Manifest::new(comparison.key.clone(), "v1", data_of_base);
             show_git_sides(&mut comparison, Some(&base), None);
             assert_eq!(data(&comparison.before), &before, "{kind}");
             assert_eq!(data(&comparison.after), &after, "{kind}");
