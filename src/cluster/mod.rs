@@ -14,6 +14,7 @@ use kube::core::Status;
 use kube::discovery::Discovery;
 use kube::{Api, Client};
 use pods::Pods;
+use reconcilers::Reconcilers;
 use tokio::sync::{Notify, mpsc};
 
 use crate::domain::fence::ServiceAccount;
@@ -32,6 +33,7 @@ mod limit;
 mod notice;
 mod objects;
 pub mod pods;
+mod reconcilers;
 mod requests;
 mod words;
 mod writes;
@@ -69,6 +71,11 @@ pub enum WatchEvent {
     /// One of our own objects, changed by a person or by another of our loops.
     Application(TargetKey),
     Promotion(StageKey),
+    /// An object by which Argo CD or Flux may reconcile a stage.
+    Reconciler {
+        cluster: String,
+        object: ResourceKey,
+    },
     Freeze(Box<store::Freeze>),
 }
 
@@ -89,6 +96,7 @@ pub struct Cluster {
     unserved: Arc<Mutex<HashMap<GroupVersionKind, Instant>>>,
     pub index: Arc<Index>,
     pub pods: Arc<Pods>,
+    reconcilers: Arc<Reconcilers>,
     limit: Arc<AdaptiveLimit>,
     /// Read once, and again after a watch was interrupted.
     uid: Identity,
@@ -159,6 +167,7 @@ impl Cluster {
         };
         let uid = Identity::default();
         let pods = Arc::new(Pods::new(name, client.clone(), moved.clone()));
+        let reconcilers = Reconcilers::new(name, client.clone(), moved.clone());
         let index = Arc::new(Index::new(name, client.clone(), moved, uid.clone()));
         Self {
             name: name.into(),
@@ -169,9 +178,17 @@ impl Cluster {
             unserved: Arc::default(),
             index,
             pods,
+            reconcilers: Arc::new(reconcilers),
             limit: Arc::new(limit),
             uid,
         }
+    }
+
+    /// Watches an object by which Argo CD or Flux reconciles a stage. Whether its changes are
+    /// reported already: if not, it has to be polled.
+    pub async fn watch_reconciler(&self, key: &ResourceKey, version: &str) -> Result<bool> {
+        let kind = self.kind(&key.group, version, &key.kind).await?;
+        Ok(kind.is_some_and(|(resource, _)| self.reconcilers.watch(key, &resource)))
     }
 
     /// The same cluster, with clients that impersonate service accounts.

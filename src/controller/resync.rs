@@ -163,6 +163,9 @@ impl Reader {
             WatchEvent::Object(owner) => self.emit(&Event::Object { owner }),
             WatchEvent::Application(key) => self.emit(&Event::Application(key)),
             WatchEvent::Promotion(key) => self.emit(&Event::Promotion(key)),
+            WatchEvent::Reconciler { cluster, object } => {
+                self.emit(&Event::Reconciler { cluster, object })
+            }
             WatchEvent::Freeze(freeze) => {
                 for base in self.bases() {
                     if freeze.is_of(&base.repo.name, base.repo.id) {

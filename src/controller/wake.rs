@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::cache::locked;
 use super::{Base, Reader};
 use crate::domain::catalog::Target;
+use crate::domain::manifest::ResourceKey;
 use crate::domain::{
     CommitKey, CommitSha, MergeGroup, PullRequestKey, RepoName, StageKey, TargetKey,
 };
@@ -47,6 +48,11 @@ pub enum Event {
     Freezes(RepoName),
     /// A live object with this owner label changed.
     Object { owner: String },
+    /// An object of Argo CD or Flux in a cluster changed.
+    Reconciler {
+        cluster: String,
+        object: ResourceKey,
+    },
     /// An `Application` object changed.
     Application(TargetKey),
     /// A `Promotion` object changed.
@@ -118,6 +124,7 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
             let key = (world.owner)(owner).into_iter();
             key.map(Key::Application).collect()
         }
+        Event::Reconciler { cluster, object } => world.reconciled_by(cluster, object),
         Event::Application(key) => {
             // Somebody may have held it, or ended a hold.
             let mut keys = world.open_pulls(&key.repo);
@@ -189,6 +196,26 @@ impl World<'_> {
             .filter(move |base| base.repo.name == *repo);
         let configured = bases.filter_map(|base| base.configured());
         configured.flat_map(|configured| &configured.targets)
+    }
+
+    /// The applications that an object of Argo CD or Flux reconciles.
+    fn reconciled_by(&self, cluster: &str, object: &ResourceKey) -> Vec<Key> {
+        let configured = self.bases.iter().filter_map(|base| {
+            let configured = base.configured()?;
+            Some((&base.repo.name, configured))
+        });
+        let targets = configured.flat_map(|(repo, configured)| {
+            let targets = configured.targets.iter();
+            targets.map(move |target| (repo, target))
+        });
+        let is_by = |target: &Target| {
+            let by = target.reconciled_by();
+            by.is_some_and(|(home, key)| home == cluster && key == *object)
+        };
+        targets
+            .filter(|(_, target)| is_by(target))
+            .map(|(repo, target)| Key::Application(target.key(repo)))
+            .collect()
     }
 
     /// The commits of a repository whose rollout is not finished.

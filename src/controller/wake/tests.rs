@@ -260,3 +260,34 @@ fn a_cluster_wakes_itself_in_later_waves_and_dependents_in_the_same_cluster() {
     ];
     check_in(base_of(text, &paths), table.into());
 }
+
+#[test]
+fn an_object_of_another_reconciler_wakes_what_it_reconciles() {
+    let text = "version: 1\nstages:\n  staging: {cluster: local, reconcile: {by: argocd, namespace: argocd}}\n  production: {cluster: eu, reconcile: {by: argocd, namespace: argocd, cluster: local}}\napplications:\n  - {path: '{application}/{stage}', namespace: x}\n";
+    let base = base_of(text, &["db/staging", "db/production", "shop/staging"]);
+    let changed = |cluster: &str, kind: &str, name: &str| Event::Reconciler {
+        cluster: cluster.into(),
+        object: ResourceKey {
+            group: "argoproj.io".into(),
+            kind: kind.into(),
+            namespace: Some("argocd".into()),
+            name: name.into(),
+        },
+    };
+    check_in(
+        base,
+        vec![
+            (
+                changed("local", "Application", "db-staging"),
+                vec![application("db/staging")],
+            ),
+            (
+                changed("local", "Application", "db-production"),
+                vec![application("db/production")],
+            ),
+            (changed("eu", "Application", "db-production"), vec![]),
+            (changed("local", "AppProject", "db-staging"), vec![]),
+            (changed("local", "Application", "others"), vec![]),
+        ],
+    );
+}

@@ -1,5 +1,7 @@
 //! Stages that Argo CD or Flux keep.
 
+use std::time::{Duration, Instant};
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -281,4 +283,22 @@ async fn kept_by(other: Other) {
     kubectl(&as_other, &marked("lab:2"));
     kubectl(&["apply"], &status(&merged));
     world.sync_status(&merged, "success").await;
+    // Whatever happens later is seen by a watch. Without one, a change would be read after three
+    // seconds at the earliest.
+    let fails = status(&merged)
+        .replace("\"Healthy\"", "\"Degraded\"")
+        .replace("\"True\"", "\"False\"")
+        .replace("ReconciliationSucceeded", "HealthCheckFailed");
+    let began = Instant::now();
+    for (text, is_well) in [(&fails, false), (&status(&merged), true)].repeat(2) {
+        kubectl(&["apply"], text);
+        world
+            .until("what their object says is seen", async || {
+                let status = world.application("lab.staging").await["status"].clone();
+                let is_now = status["health"] == "Healthy" && status["blocked"] != true;
+                (is_now == is_well).then_some(())
+            })
+            .await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(8), "it is polled");
 }

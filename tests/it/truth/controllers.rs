@@ -143,6 +143,33 @@ async fn replicas_are_left_to_every_autoscaler_and_handed_over_without_a_default
     assert_eq!(replicas().await, before);
 }
 
+/// Git counts replicas beside an autoscaler: the live count stays, and the server's default never
+/// takes its place. What is previewed is what is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_count_that_git_changes_beside_an_autoscaler_is_left_to_it() {
+    let counts =
+        |replicas: u8| deployment("", "").replace("replicas: 2", &format!("replicas: {replicas}"));
+    let lab = Lab::with(&[("deployment.yaml", &counts(2))]).await;
+    let scaler = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: lab}\nspec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: lab}, minReplicas: 2, maxReplicas: 9}\n";
+    let replicas = async || lab.deployment().await["spec"]["replicas"].clone();
+    for (branch, count) in [("scaled", 4), ("more", 5)] {
+        let files = [
+            ("deployment.yaml", Some(counts(count))),
+            ("scaler.yaml", Some(scaler.to_string())),
+        ];
+        let files = files
+            .each_ref()
+            .map(|(path, text)| (*path, text.as_deref()));
+        let (number, text) = lab.change(branch, &files).await;
+        has(&text, &["`.spec.replicas` (`HorizontalPodAutoscaler lab`)"]);
+        has_not(&text, &["scales down", "replicas: 1", "cannot be applied"]);
+        lab.merge(number, "success").await;
+        assert_eq!(replicas().await, 2, "{branch}");
+        let said = lab.world.conversation(number);
+        has_not(&said, &["waits for a decision"]);
+    }
+}
+
 /// A Job that took itself away after it ended has run: it does not run again until Git changes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_took_itself_away_is_done() {

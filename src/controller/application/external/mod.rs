@@ -25,10 +25,12 @@ mod requests;
 pub use requests::Requested;
 use requests::Requests;
 
-/// Their objects are not watched but polled: at this interval while a change is awaited, and
-/// otherwise.
+/// Where their objects cannot be watched they are polled: at this interval while a change is
+/// awaited, and otherwise.
 const WHILE_AWAITED: Duration = Duration::from_secs(3);
 const OTHERWISE: Duration = Duration::from_secs(60);
+/// Where they are watched: for what a watch misses.
+const WHERE_WATCHED: Duration = Duration::from_secs(600);
 /// After a request: it is carried out in moments.
 const AFTER_A_REQUEST: Duration = Duration::from_millis(500);
 
@@ -42,6 +44,8 @@ pub struct Followed {
     /// The status to report.
     status: ApplicationStatus,
     requests: Requests,
+    /// All that the status is made of is watched.
+    is_watched: bool,
 }
 
 /// Their object as it was found.
@@ -110,6 +114,9 @@ pub async fn observe(
     if found.status.health.0 == Health::Healthy {
         found.status.health = of_objects;
     }
+    let watched = scope.hub.watch_reconciler(&found.object, found.version);
+    // Health of objects that Flux does not wait for is read from them.
+    let is_watched = watched.await? && counting.is_empty();
     let requests = requests::observe(ctx, scope, declared, &found).await?;
     let mut status = with_external(status, &name, &found, &requests);
     status.behind = declared.change.behind;
@@ -120,7 +127,11 @@ pub async fn observe(
     if status.is_ready() {
         super::status::remember(&mut status, &declared.change, ctx.now());
     }
-    Ok(Followed { status, requests })
+    Ok(Followed {
+        status,
+        requests,
+        is_watched,
+    })
 }
 
 /// Where nothing of their object counts. A request of a person is done with: it fails.
@@ -154,6 +165,7 @@ impl From<ApplicationStatus> for Followed {
         Self {
             status,
             requests: Requests::default(),
+            is_watched: false,
         }
     }
 }
@@ -295,7 +307,11 @@ fn waits(found: &Found) -> Waits {
 
 pub async fn act(ctx: &Writer, key: &TargetKey, external: External) -> Result<Requeue> {
     let External { declared, followed } = external;
-    let Followed { status, requests } = followed;
+    let Followed {
+        status,
+        requests,
+        is_watched,
+    } = followed;
     let is_settled = |status: &ApplicationStatus| {
         status.sync == SyncState::Synced
             && matches!(status.health, Health::Healthy | Health::Suspended)
@@ -320,6 +336,9 @@ pub async fn act(ctx: &Writer, key: &TargetKey, external: External) -> Result<Re
     let scope = declared.scope(ctx, key)?;
     let commit = &declared.change.revision;
     let requested = requests::send(ctx, &scope, commit, requests).await?;
+    if is_watched && !requested && !changed {
+        return Ok(Requeue::After(WHERE_WATCHED));
+    }
     // The longer nothing changes, the less often it is polled.
     let mut polls = locked(&ctx.cache.applications.polls);
     let pause = polls.entry(key.clone()).or_insert(WHILE_AWAITED);
