@@ -36,9 +36,10 @@ pub async fn leave_replicas(
         return Ok(request);
     }
     let wanted = fieldset::lookup(&request.write.payload, &path).cloned();
-    // It may be handed over: the placeholder from the index does not have the number of replicas.
-    if wanted.is_none() && applied.is_some_and(|applied| fieldset::lookup(applied, &path).is_some())
-    {
+    // Git changes the count, or hands it over. The placeholder from the index does not have it: what
+    // it stands for is as it was applied.
+    let before = applied.and_then(|applied| fieldset::lookup(applied, &path));
+    if before.is_some() && wanted.as_ref() != before {
         request = request.with_whole_live(scope).await?;
     }
     let Some(live) = &request.live else {
@@ -47,17 +48,17 @@ pub async fn leave_replicas(
     let Some(now) = fieldset::lookup(live, &path).cloned() else {
         return Ok(request);
     };
-    if wanted.as_ref() == Some(&now)
-        || wanted.is_none() && !ownership::applies(live, &scope.manager(), &path)
-    {
+    let is_ours = ownership::applies(live, &scope.manager(), &path);
+    if wanted.as_ref() == Some(&now) || wanted.is_none() && !is_ours {
         return Ok(request);
     }
     let Some(scaler) = autoscaler(scope, &key, set).await? else {
         return Ok(request);
     };
-    match wanted {
-        Some(_) => drop(fieldset::remove(&mut request.write.payload, &path)),
-        None => request.write.payload["spec"]["replicas"] = now,
+    // What was ours and is in no apply any more gets the server's default.
+    match is_ours {
+        true => request.write.payload["spec"]["replicas"] = now,
+        false => drop(fieldset::remove(&mut request.write.payload, &path)),
     }
     request
         .notes
