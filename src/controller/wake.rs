@@ -102,8 +102,7 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
         Event::MergeGroup(group) => vec![Key::MergeGroup(group.clone())],
         Event::Repository(repo) => vec![Key::Repository(repo.clone())],
         Event::Branch { repo, branch } => {
-            let key = StageKey::of_branch(repo, branch).into_iter();
-            key.map(Key::Promotion).collect()
+            Vec::from_iter(StageKey::of_branch(repo, branch).map(Key::Promotion))
         }
         Event::Base {
             base,

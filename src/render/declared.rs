@@ -69,11 +69,7 @@ pub(super) fn declared(
             (directory, how)
         }
     };
-    let is_flux = written.key.group == flux::GROUP;
-    let releases = match is_flux {
-        true => walk.releases(&object, written)?,
-        false => None,
-    };
+    let releases = walk.releases(&object, written)?;
     let by = Declaration {
         file: file.clone(),
         // The file is the same for all that a set makes.
@@ -86,10 +82,7 @@ pub(super) fn declared(
         build,
     };
     let inputs = walk.inputs(&directory, how, Some(by));
-    Ok(Some(match releases {
-        Some(releases) => inputs.with(releases),
-        None => inputs,
-    }))
+    Ok(Some(inputs.with(releases)))
 }
 
 impl Walk<'_> {

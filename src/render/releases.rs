@@ -18,7 +18,7 @@ use super::inputs::{Chart, How, Inputs, Walk, check_readable};
 use super::remote::FETCHED;
 use super::{NotRendered, Release, Renderer};
 use crate::domain::build::release::{self, HelmRelease, Sources};
-use crate::domain::build::{Place, Written, path_inside};
+use crate::domain::build::{Place, Written, flux, path_inside};
 use crate::domain::catalog::HelmOptions;
 use crate::domain::manifest::{Manifest, group_of};
 use crate::domain::{Invalid, yaml};
@@ -83,7 +83,10 @@ impl OfReleases {
 
 impl Inputs {
     /// The inputs with what their HelmReleases take from the tree.
-    pub(super) fn with(mut self, releases: OfReleases) -> Self {
+    pub(super) fn with(mut self, releases: Option<OfReleases>) -> Self {
+        let Some(releases) = releases else {
+            return self;
+        };
         let identity = format!("{} {}", self.hash, releases.identity());
         self.hash = hex::encode(Sha256::digest(identity));
         self.releases = Some(Arc::new(releases));
@@ -107,7 +110,7 @@ impl Inputs {
         let directories = former.keys().cloned().collect();
         let mut releases = (**now).clone();
         releases.charts.extend(former);
-        Some((self.clone().with(releases), directories))
+        Some((self.clone().with(Some(releases)), directories))
     }
 }
 
@@ -124,7 +127,7 @@ impl Walk<'_> {
             content.windows(group.len()).any(|part| part == group)
         };
         let mut texts = self.files.values().filter(has).peekable();
-        if texts.peek().is_none() {
+        if written.key.group != flux::GROUP || texts.peek().is_none() {
             return Ok(None);
         }
         // One that is no YAML is told of by who renders it.

@@ -46,14 +46,6 @@ fn words(finding: &Finding) -> (String, String) {
             "check --github-app-id, the private key, --github-api-url, the clock of this machine, and the way out (proxy, --ca-file)".into(),
         ),
         Finding::App { login } => good(format!("GitHub knows the App as {login}")),
-        Finding::ClockDiffers { seconds } => (
-            format!(
-                "this machine's clock is {} s {} GitHub's",
-                seconds.abs(),
-                if *seconds > 0 { "ahead of" } else { "behind" }
-            ),
-            "set it by NTP: beyond a minute GitHub refuses the App, and soaks, windows and holds go by this clock".into(),
-        ),
         Finding::MissingPermissions(all) => (
             format!("the App lacks permissions: {}", all.join(", ")),
             "add them in the App's settings on GitHub (Permissions & events); then each account has to accept them".into(),
@@ -105,7 +97,7 @@ fn words(finding: &Finding) -> (String, String) {
     }
 }
 
-/// The same of clusters and renderers.
+/// The same of clusters, renderers and the clock.
 fn words_of_clusters(finding: &Finding) -> (String, String) {
     let good = |what: String| (what, String::new());
     match finding {
@@ -144,6 +136,14 @@ fn words_of_clusters(finding: &Finding) -> (String, String) {
         Finding::Unjailed => (
             "renderers are not jailed in this process".into(),
             "right with --renderer, where a container without secrets renders; with --render-without-jail everybody who may open a pull request is trusted".into(),
+        ),
+        Finding::ClockDiffers { seconds } => (
+            format!(
+                "this machine's clock is {} s {} GitHub's",
+                seconds.abs(),
+                if *seconds > 0 { "ahead of" } else { "behind" }
+            ),
+            "set it by NTP: beyond a minute GitHub refuses the App, and soaks, windows and holds go by this clock".into(),
         ),
         Finding::Renderer => good("kustomize and helm run in their jail".into()),
         // The others are told above.

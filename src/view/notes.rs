@@ -13,10 +13,11 @@ pub const FOREIGN_IDS: &str = "windlass does nothing in this repository: it has 
 const MOST_KEYS: usize = 10;
 
 /// An application that a pull request takes out of Git, with the names of its objects.
-pub fn leaves_git(objects: &[String]) -> String {
+pub fn leaves_git(objects: &[String], stage: &str) -> String {
     format!(
-        "The application leaves Git. Its objects ({}) stay as they are; only `/confirm-prune` after the merge deletes them: {}.",
+        "The application leaves Git. Its objects ({}) stay and run on until, after the merge, somebody who may approve for {} comments `/confirm-prune` here. That deletes them: {}.",
         objects.len(),
+        code(stage),
         listed(objects)
     )
 }

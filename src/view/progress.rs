@@ -50,7 +50,12 @@ pub fn rollout(summary: &Summary<'_>) -> String {
 /// Where the change of a merged pull request stands.
 pub fn merged(commit: &CommitSha, progress: &[Rollout]) -> String {
     let summary = rollout::summary(progress);
-    let line = quoted(&rollout(&summary));
+    let line = rollout(&summary);
+    // One that names a command shows it as it is written.
+    let line = match line.contains('`') {
+        true => code(&line),
+        false => quoted(&line),
+    };
     let mut text = format!("Merged as `{}`: {line}.", commit.short());
     for one in progress.iter().filter(|_| progress.len() > 1) {
         let message = match one.message.is_empty() {

@@ -76,7 +76,7 @@ async fn people_are_told_what_fails_and_when_it_is_over() {
     let text = told("pager", "CrashLoopBackOff").await;
     let (before, pod) = text.split_once("pod shop-").unwrap();
     let (_, why) = pod.split_once(": ").unwrap();
-    insta::assert_snapshot!(format!("{before}{why}"), @r#"{"moment": "failed", "what": "shop/staging: synced, degraded at (hex): Deployment shop: CrashLoopBackOff (exit code 1) in container shop"}"#);
+    insta::assert_snapshot!(format!("{before}{why}"), @r#"{"moment": "failed", "what": "shop/staging: synced, degraded at (hex): Deployment shop: CrashLoopBackOff (exit code 1) in container shop; 2 of 2 pods are available"}"#);
     told("team", "CrashLoopBackOff").await;
     world.commit("Mended", &[(path, Some(&good))]);
     world

@@ -142,7 +142,7 @@ async fn an_unchanged_flux_repository_is_previewed_by_reading() {
     </details>
     <details open><summary><code>Deployment lab-staging/lab</code> changed +1 −1</summary>
 
-    - rolls 2 pods (maxSurge 25%, maxUnavailable 25%)
+    - rolls 2 pods (maxSurge 25%, maxUnavailable 25%): all 2 stay available
     - ○ not checked: windlass may not try it in the cluster
 
     ```diff

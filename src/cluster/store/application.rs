@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::inventory::InventoryEntry;
+use super::unmanaged::Unmanaged;
 use crate::domain::approved::ApprovedPlan;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::history::HealthyRevision;
@@ -19,7 +20,6 @@ use crate::domain::hold::Hold;
 use crate::domain::image::ImageRef;
 use crate::domain::labels::{HOLD, ROLLBACK, SKIP};
 use crate::domain::manifest::ResourceKey;
-use crate::domain::ownership::UnmanagedFields;
 use crate::domain::promotion::SkippedStage;
 use crate::domain::pull_request::{ApplicationSummary, FailedSync};
 use crate::domain::rollback::Rollback;
@@ -101,8 +101,7 @@ pub struct ApplicationStatus {
     /// Why it is not synced or not healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The same as a word that conditions have and alerts match: docs/reference/statuses.md lists
-    /// them.
+    /// The same as a word that conditions have: docs/reference/statuses.md lists them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// windlass applies nothing until somebody changes what the message names.
@@ -148,8 +147,7 @@ pub struct ApplicationStatus {
     /// Custom kinds for which no rule says when they are healthy, as `Widget.example.com`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unruled: Vec<String>,
-    /// What people set on its objects beside Git: a sync neither removes it nor brings it back. The
-    /// first of many.
+    /// What people set on its objects beside Git, which no sync removes; the first of many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmanaged: Vec<Unmanaged>,
     /// The cluster's version and APIs as the revision's chart saw them: it sees the same until a
@@ -364,14 +362,6 @@ pub struct LastSync {
     /// What was done to each object, the first few hundred: `configure Deployment shop/web`.
     #[serde(default)]
     pub objects: Vec<String>,
-}
-
-/// An object with what a person set on it beside Git.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Unmanaged {
-    pub object: String,
-    #[serde(flatten)]
-    pub fields: UnmanagedFields,
 }
 
 /// A revision that is not done.

@@ -8,18 +8,20 @@ mod conditions;
 mod freeze;
 mod inventory;
 mod promotion;
+mod unmanaged;
 mod watched;
 mod writes;
 
 pub use application::{
     Application, ApplicationSpec, ApplicationStatus, DriftLoop, HookRun, LastSync, Pause, Served,
-    Unmanaged, Waiting,
+    Waiting,
 };
 pub use freeze::{Freeze, FreezeSpec};
 pub use inventory::InventoryEntry;
 use kube::{Api, Client, CustomResourceExt as _};
 pub use promotion::{Promotion, PromotionSpec, PromotionStatus};
 use tokio::sync::mpsc;
+pub use unmanaged::Unmanaged;
 use watched::Watched;
 pub use writes::Writer;
 

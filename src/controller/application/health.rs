@@ -193,17 +193,17 @@ pub fn with_pods<'a>(
     let mut failures = cluster.pods.wait(owner, workloads, now).into_iter();
     let with_failure =
         |(manifest, health, workload): (&'a Manifest, health::Assessment, Option<_>)| {
-            let failure = if asks(health.0) && workload.is_some() {
-                failures.next().flatten()
-            } else {
-                None
-            };
-            let degraded = failure.map(|why| {
-                (
-                    Health::Degraded,
-                    format!("{} {}: {why}", manifest.key.kind, manifest.key.name),
-                )
+            let workload = workload.filter(|_| asks(health.0));
+            let failure = workload.and_then(|workload: Arc<health::Workload>| {
+                let why = failures.next().flatten()?;
+                let serves = workload.serves();
+                let serves = serves.map_or(String::new(), |serves| format!("; {serves}"));
+                Some(format!(
+                    "{} {}: {why}{serves}",
+                    manifest.key.kind, manifest.key.name
+                ))
             });
+            let degraded = failure.map(|why| (Health::Degraded, why));
             (manifest, degraded.unwrap_or(health))
         };
     assessments.into_iter().map(with_failure).collect()

@@ -142,11 +142,8 @@ fn observed(
     let (before, blockers) = (observation.declared.status.clone(), &observation.blockers);
     let inputs = &observation.declared.change.hash;
     let mut superseded = before.superseded.clone();
-    supersede(
-        &mut superseded,
-        before.revision.as_ref(),
-        observation.revision(),
-    );
+    let (was_at, is_at) = (before.revision.as_ref(), observation.revision());
+    supersede(&mut superseded, was_at, is_at);
     // The old cluster's UID stays until the new cluster is adopted.
     let cluster_uid = before
         .cluster_uid

@@ -10,12 +10,24 @@ use super::refusal::{NEW_DEFINITION, dry_run_merge, refused};
 use super::review::review;
 use super::{AppScope, ClusterResult, Prediction, Request, side};
 use crate::cluster::{self, Applied};
-use crate::domain::applying::{Method, replaced, three_way};
+use crate::domain::applying::{Applying, Method, replaced, three_way};
 use crate::domain::build::release;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{self, Confidence, Side};
 use crate::domain::{Live, contracts, fieldset, ownership, substitute};
+
+impl AppScope<'_> {
+    /// How one of the objects is applied: what a HelmRelease installs by helm-controller.
+    pub async fn applying_of(&self, manifest: &Manifest) -> ClusterResult<Option<&Applying>> {
+        let by_helm = manifest.installed_by.is_some() && !self.applies();
+        if by_helm {
+            Ok(Some(&Applying::Helm))
+        } else {
+            self.applying().await
+        }
+    }
+}
 
 /// Leaves the number of replicas to an autoscaler: also if it has set none, or zero, so that nobody
 /// holds the field; and if Git has just handed it over, so that the server's default of one replica

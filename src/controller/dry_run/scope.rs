@@ -172,14 +172,6 @@ impl AppScope<'_> {
         Ok(self.applying.get_or_try_init(read).await?.as_ref())
     }
 
-    /// How one of the objects is applied: what a HelmRelease installs by helm-controller.
-    pub async fn applying_of(&self, manifest: &Manifest) -> ClusterResult<Option<&Applying>> {
-        match manifest.installed_by {
-            Some(_) if !self.applies() => Ok(Some(&Applying::Helm)),
-            _ => self.applying().await,
-        }
-    }
-
     /// Argo CD's settings, if they can be read: in its own namespace, which the Application names.
     async fn settings(
         &self,

@@ -69,6 +69,7 @@ pub fn blank(key: TargetKey, cluster: &str, error: Option<String>) -> Applicatio
         unmoved: 0,
         images: vec![],
         error,
+        leaves: false,
         notes: vec![],
         key,
     }
@@ -118,9 +119,10 @@ pub async fn application(
             _ => None,
         };
         let names = rendered.names();
+        preview.leaves = deletes.is_none();
         preview.notes.push(match deletes {
             Some(deletes) => view::declared_no_more(&names, deletes),
-            None => view::leaves_git(&names),
+            None => view::leaves_git(&names, key.stage.as_str()),
         });
         return Ok(preview);
     }

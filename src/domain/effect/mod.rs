@@ -24,7 +24,7 @@ use rollout::{rollout, rolls, stops_first};
 use scaling::{autoscaled, pods_end, replicas, scaling};
 
 pub use budget::budget;
-pub use rollout::{pods_rolled, replaces_pods};
+pub use rollout::{pods_rolled, replaces_pods, stops_all};
 
 /// A sentence about one change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,22 @@ struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// The next generation of configuration whose name ends in kustomize's hash of its content.
+    fn successor(&self, change: &Change) -> Option<&'a Change> {
+        let key = &change.key;
+        let is_configuration = key.is_core("ConfigMap") || key.is_core("Secret");
+        let stem = |name: &'_ str| {
+            let (stem, _) = name.rsplit_once('-')?;
+            (is_configuration && is_hashed(name)).then(|| stem.to_string())
+        };
+        let own = stem(&key.name)?;
+        self.all.iter().copied().find(|other| {
+            other.action == Action::Create
+                && (&other.key.kind, &other.key.namespace) == (&key.kind, &key.namespace)
+                && stem(&other.key.name).as_ref() == Some(&own)
+        })
+    }
+
     /// The object that this one replaces under another name: a pruned object of the same kind and
     /// namespace, with the same containers.
     fn predecessor(&self, change: &Change) -> Option<&'a Change> {
@@ -96,6 +112,18 @@ impl<'a> Context<'a> {
                 && containers(&other.before).is_some_and(|theirs| theirs == own)
         })
     }
+}
+
+/// The configuration that a plan deletes since another generation of it takes its place.
+pub fn replaced(plan: &Plan) -> Vec<&ResourceKey> {
+    let context = Context {
+        named: BTreeSet::new(),
+        all: plan.effective().collect(),
+    };
+    let all = context.all.iter();
+    all.filter(|change| change.action == Action::Prune && context.successor(change).is_some())
+        .map(|change| &change.key)
+        .collect()
 }
 
 fn of(context: &Context<'_>, change: &Change) -> Vec<Effect> {
@@ -211,6 +239,10 @@ fn pruned(context: &Context<'_>, change: &Change) -> Option<Effect> {
                 ""
             };
             Effect::new(change, format!("{}{when}", pods_end(change)))
+        }
+        "ConfigMap" | "Secret" => {
+            let successor = context.successor(change)?;
+            Effect::new(change, format!("{} takes its place", successor.key))
         }
         _ => return None,
     })

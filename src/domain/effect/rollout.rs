@@ -5,12 +5,19 @@ use serde_json::Value;
 use super::scaling::{pods, replicas};
 use crate::domain::plan::{Action, Change, Plan};
 
-/// How many pods a plan replaces.
+/// How many pods a plan replaces while others serve.
 pub fn pods_rolled(plan: &Plan) -> i64 {
-    plan.effective()
-        .filter(|change| rolls(change))
+    let rolling = plan.effective().filter(|change| rolls(change));
+    rolling
+        .filter(|change| !stops_first(change))
         .map(replicas)
         .sum()
+}
+
+/// Whether all pods of a workload that has some stop before new ones start.
+pub fn stops_all(plan: &Plan) -> bool {
+    let mut rolling = plan.effective().filter(|change| rolls(change));
+    rolling.any(|change| stops_first(change) && replicas(change) > 0)
 }
 
 /// Whether a change replaces a workload's pods: the pod template differs.
@@ -37,6 +44,28 @@ pub(super) fn rolls(change: &Change) -> bool {
 pub(super) fn stops_first(change: &Change) -> bool {
     let strategy = |object: &Value| object["spec"]["strategy"]["type"] == "Recreate";
     change.key.kind == "Deployment" && change.after.as_ref().is_some_and(|after| strategy(after))
+}
+
+/// How many pods are available all the while. Shares of the surge are rounded up, those of what may
+/// be missing down; without either, one may be missing (kubernetes pkg/controller/deployment/util,
+/// ResolveFenceposts).
+pub(super) fn stays_available(pods: i64, surge: &Value, down: &Value) -> Option<String> {
+    let share = |value: &Value| -> Option<(i64, i64)> {
+        let Some(text) = value.as_str() else {
+            let count = value.as_i64()?;
+            return Some((count, count));
+        };
+        let percent: i64 = text.strip_suffix('%')?.parse().ok()?;
+        Some((pods * percent / 100, (pods * percent + 99) / 100))
+    };
+    let ((_, surge), (down, _)) = (share(surge)?, share(down)?);
+    let missing = if surge == 0 && down == 0 { 1 } else { down };
+    Some(match (pods, pods - missing) {
+        (_, ..=0) => ": none may be available meanwhile".into(),
+        (1, _) => ": the old one stops once the new one is ready".into(),
+        (all, least) if all == least => format!(": all {all} stay available"),
+        (all, least) => format!(": at least {least} of {all} stay available"),
+    })
 }
 
 pub(super) fn rollout(change: &Change) -> String {
@@ -69,9 +98,10 @@ pub(super) fn rollout(change: &Change) -> String {
         return match surge.is_null() {
             true => format!("rolls {pods}"),
             false => format!(
-                "rolls {pods} (maxSurge {}, maxUnavailable {})",
+                "rolls {pods} (maxSurge {}, maxUnavailable {}){}",
                 text(&surge),
-                text(&down)
+                text(&down),
+                stays_available(replicas(change), &surge, &down).unwrap_or_default()
             ),
         };
     }

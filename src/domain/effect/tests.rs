@@ -119,7 +119,7 @@ fn rollouts_and_silent_configuration_are_told() {
     let rolled = plan(vec![("Deployment", deployment("a"), deployment("b"))]);
     assert_eq!(
         texts(&rolled),
-        ["rolls 3 pods (maxSurge 25%, maxUnavailable 0)"]
+        ["rolls 3 pods (maxSurge 25%, maxUnavailable 0): all 3 stay available"]
     );
     assert_eq!(pods_rolled(&rolled), 3);
     let silent = plan(vec![("ConfigMap", config("1"), config("2"))]);
@@ -134,4 +134,38 @@ fn rollouts_and_silent_configuration_are_told() {
         texts(&plan(vec![("Namespace", config("1"), Side::Absent)])),
         ["everything in it is deleted with it"]
     );
+}
+
+#[test]
+fn what_stays_available_in_a_rollout_is_counted() {
+    use serde_json::{Value, json};
+    let table: [(i64, Value, Value, &str); 7] = [
+        (2, json!("25%"), json!("25%"), ": all 2 stay available"),
+        (
+            10,
+            json!("25%"),
+            json!("25%"),
+            ": at least 8 of 10 stay available",
+        ),
+        (
+            1,
+            json!("25%"),
+            json!("25%"),
+            ": the old one stops once the new one is ready",
+        ),
+        (
+            3,
+            json!(0),
+            json!("10%"),
+            ": at least 2 of 3 stay available",
+        ),
+        (1, json!(0), json!(1), ": none may be available meanwhile"),
+        (4, json!(1), json!(4), ": none may be available meanwhile"),
+        (4, json!(1), json!(0), ": all 4 stay available"),
+    ];
+    for (pods, surge, down, words) in table {
+        let said = rollout::stays_available(pods, &surge, &down);
+        assert_eq!(said.as_deref(), Some(words), "{pods} {surge} {down}");
+    }
+    assert_eq!(rollout::stays_available(2, &json!("x"), &json!(1)), None);
 }

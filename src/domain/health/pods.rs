@@ -15,6 +15,8 @@ pub struct Workload {
     /// Its selector.
     labels: BTreeMap<String, String>,
     template: Template,
+    /// How many pods are available, and how many there should be.
+    available: (i64, i64),
 }
 
 /// The part of a pod template that differs between a workload's versions and that admission does
@@ -95,6 +97,16 @@ impl Workload {
             namespace: live["metadata"]["namespace"].as_str()?.into(),
             labels,
             template,
+            available: available(live),
+        })
+    }
+
+    /// What serves while a pod fails. None: there should be no pods.
+    pub fn serves(&self) -> Option<String> {
+        Some(match self.available {
+            (_, ..=0) => return None,
+            (0, _) => "no pod is available".into(),
+            (available, wanted) => format!("{available} of {wanted} pods are available"),
         })
     }
 
@@ -104,6 +116,22 @@ impl Workload {
             .iter()
             .all(|(name, value)| pod.template.labels.get(name) == Some(value))
             && self.template.may_have_created(&pod.template)
+    }
+}
+
+fn available(live: &Live) -> (i64, i64) {
+    let count = |value: &Value| value.as_i64().unwrap_or_default();
+    let (spec, status) = (&live["spec"], &live["status"]);
+    match live["kind"].as_str() {
+        Some("DaemonSet") => (
+            count(&status["numberAvailable"]),
+            count(&status["desiredNumberScheduled"]),
+        ),
+        Some("Deployment" | "StatefulSet") => (
+            count(&status["availableReplicas"]),
+            count(&spec["replicas"]),
+        ),
+        _ => (0, 0),
     }
 }
 

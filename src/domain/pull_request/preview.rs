@@ -60,6 +60,8 @@ pub struct ApplicationPreview {
     pub images: Vec<ImageChange>,
     /// Why the application could not be rendered or planned.
     pub error: Option<String>,
+    /// It leaves Git, and its objects stay until somebody confirms their deletion.
+    pub leaves: bool,
     /// Further notes, such as withheld prunes.
     pub notes: Vec<String>,
 }

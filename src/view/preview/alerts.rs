@@ -88,12 +88,17 @@ fn grave(preview: &Preview, failed: &[String]) -> Vec<String> {
             list(failed)
         ));
     }
+    let plans = preview.applications.iter().map(|app| &app.plan);
+    let replaced: Vec<_> = plans.flat_map(effect::replaced).collect();
     for (action, word) in [
         (Action::Prune, "Deletes"),
         (Action::Recreate, "Deletes and recreates"),
     ] {
         let gone = names(preview, |change| {
-            change.problem.is_none() && change.action == action && !change.is_hook()
+            change.problem.is_none()
+                && change.action == action
+                && !change.is_hook()
+                && !replaced.contains(&&change.key)
         });
         if !gone.is_empty() {
             lines.push(format!("{word} {}.", list(&gone)));

@@ -49,6 +49,7 @@ struct ImageView {
 
 #[derive(Serialize)]
 struct ApplicationView {
+    leaves: bool,
     title: String,
     cluster: String,
     /// For the table: what happens, how well it is known, what else.
@@ -225,7 +226,10 @@ fn application_view(
         happens.push(format!("**{failed} cannot be applied**"));
     }
     if happens.is_empty() {
-        happens.push("nothing changes".into());
+        happens.push(match app.leaves {
+            true => "leaves Git".into(),
+            false => "nothing changes".into(),
+        });
     }
     let worst = app
         .plan
@@ -234,6 +238,7 @@ fn application_view(
         .max()
         .unwrap_or(Confidence::Server);
     ApplicationView {
+        leaves: app.leaves,
         title: app.key.title(),
         cluster: cluster(app),
         happens: happens.join(", "),

@@ -42,6 +42,8 @@ use crate::domain::pull_request::{Preview, Wanted};
 pub struct PreviewText {
     /// The comment without its last lines.
     pub body: String,
+    /// Objects of it are deleted by `/confirm-prune` alone.
+    leaves: bool,
     /// Its last line, and what of it is no part of the fingerprint.
     footer: String,
     varies: String,
@@ -93,7 +95,11 @@ struct PreviewView {
 impl PreviewText {
     /// The comment. `next`: what comes next, if that is known.
     pub fn comment(&self, next: Option<Next>) -> Wanted {
-        let next = next.map(|next| format!("**Next:** {}\n\n", words(next)));
+        let then = match self.leaves {
+            true => " After that, `/confirm-prune` here deletes what leaves Git.",
+            false => "",
+        };
+        let next = next.map(|next| format!("**Next:** {}{then}\n\n", words(next)));
         let text = format!(
             "{}\n\n{}{}\n",
             self.body,
@@ -161,6 +167,7 @@ pub fn preview(preview: &Preview) -> PreviewText {
     );
     PreviewText {
         body: body.trim_end().into(),
+        leaves: preview.applications.iter().any(|app| app.leaves),
         footer,
         varies,
         title,

@@ -74,6 +74,7 @@ fn of(comparisons: Vec<Comparison>) -> Preview {
                 taken_back: None,
             }],
             error: None,
+            leaves: false,
             notes: vec![],
         }],
         total: 6,

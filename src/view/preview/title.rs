@@ -33,7 +33,15 @@ pub(super) fn verdict_line(preview: &Preview) -> String {
         if changed == 1 { "changes" } else { "change" }
     )];
     parts.extend(counts(preview.applications.iter().map(|app| &app.plan)));
+    let leaving = preview.applications.iter().filter(|app| app.leaves).count();
+    if leaving > 0 {
+        let leave = if leaving == 1 { "leaves" } else { "leave" };
+        parts.push(format!("{leaving} {leave} Git"));
+    }
     let plans = || preview.applications.iter().map(|app| &app.plan);
+    if plans().any(effect::stops_all) {
+        parts.push("**downtime**".into());
+    }
     let pods: i64 = plans().map(effect::pods_rolled).sum();
     if pods > 0 {
         parts.push(format!(
@@ -49,7 +57,10 @@ pub(super) fn verdict_line(preview: &Preview) -> String {
     if failed > 0 {
         parts.push(format!("**{failed} cannot be applied**"));
     } else if plans().all(Plan::is_empty) {
-        parts.push("the cluster stays as it is".into());
+        parts.push(match leaving {
+            0 => "the cluster stays as it is".into(),
+            _ => "nothing is deleted before `/confirm-prune`".into(),
+        });
     } else if plans()
         .flat_map(Plan::effective)
         .all(|change| change.confidence == Confidence::Server)

@@ -71,7 +71,7 @@ async fn auto_merges_at_once_and_approvals_are_waited_for() {
 
     <details><summary><code>Deployment shop-production/shop</code> changed +1 −1</summary>
 
-    - rolls 2 pods (maxSurge 25%, maxUnavailable 25%)
+    - rolls 2 pods (maxSurge 25%, maxUnavailable 25%): all 2 stay available
 
     ```diff
            - envFrom:

@@ -255,7 +255,7 @@ async fn a_rollout_that_fails_names_the_pods_reason_and_production_is_not_propos
 
     <details><summary><code>Deployment shop-staging/shop</code> changed +1 −1</summary>
 
-    - rolls 2 pods (maxSurge 25%, maxUnavailable 25%)
+    - rolls 2 pods (maxSurge 25%, maxUnavailable 25%): all 2 stay available
 
     ```diff
            - envFrom:

@@ -115,7 +115,6 @@ pub async fn observe(
         found.status.health = of_objects;
     }
     let watched = scope.hub.watch_reconciler(&found.object, found.version);
-    // Health of objects that Flux does not wait for is read from them.
     let is_watched = watched.await? && counting.is_empty();
     let requests = requests::observe(ctx, scope, declared, &found).await?;
     let mut status = with_external(status, &name, &found, &requests);
