@@ -185,7 +185,8 @@ impl Walk<'_> {
             for file in values {
                 walk.file(file)?;
             }
-            Ok(walk.inputs(directory, of_directory(directory), None))
+            let alone = chart_in(directory, Vec::new(), HelmOptions::default());
+            Ok(walk.inputs(directory, alone, None))
         };
         charts
             .into_iter()
@@ -197,12 +198,12 @@ impl Walk<'_> {
     }
 }
 
-/// A chart with the values of its own alone.
-fn of_directory(directory: &str) -> How {
+/// `values`: files that win over the chart's own.
+fn chart_in(directory: &str, values: Vec<String>, options: HelmOptions) -> How {
     How::Helm(Box::new(Chart {
         directory: directory.into(),
-        values: Vec::new(),
-        options: HelmOptions::default(),
+        values,
+        options,
     }))
 }
 
@@ -305,11 +306,7 @@ fn chart_inputs(of: &HelmRelease, near: &OfReleases) -> Result<Inputs, Invalid> 
         into: directory.clone(),
         instead: "make the chart a part of the repository".into(),
     };
-    let how = How::Helm(Box::new(Chart {
-        directory: directory.clone(),
-        values: Vec::new(),
-        options: of.options.clone(),
-    }));
+    let how = chart_in(&directory, Vec::new(), of.options.clone());
     let hash = format!("release {hash}");
     Ok(Inputs {
         wanted: vec![Wanted::new(&at, what)],
@@ -340,11 +337,7 @@ fn of_tree(
         check_readable(file, &chart.files[file])?;
     }
     chart.hash = format!("release {hash} {}", chart.hash);
-    chart.how = How::Helm(Box::new(Chart {
-        directory: directory.into(),
-        values,
-        options: of.options.clone(),
-    }));
+    chart.how = chart_in(directory, values, of.options.clone());
     Ok(chart)
 }
 

@@ -1,6 +1,8 @@
 //! Flux: source-controller and kustomize-controller, a GitRepository, and a
 //! Kustomization an application.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use windlass::sandbox::process::{Server, free_port};
 
@@ -13,15 +15,25 @@ pub struct Flux {
     _servers: Vec<Server>,
 }
 
-pub const FLAGS: [&str; 4] = [
+const FLAGS: [&str; 5] = [
+    "--events-addr=",
     "--kube-api-qps=500",
     "--kube-api-burst=1000",
     "--log-level=info",
     "--enable-leader-election=false",
 ];
 
-pub fn address(flag: &str) -> String {
+fn address(flag: &str) -> String {
     format!("--{flag}=127.0.0.1:{}", free_port().unwrap())
+}
+
+/// Starts a controller of Flux, in `namespace`; its files are in `home`.
+pub fn controller(name: &str, more: &[String], namespace: &str, home: &Path) -> Server {
+    let flags = FLAGS.iter().map(|flag| flag.to_string());
+    let addresses = ["metrics-addr", "health-addr"].map(address);
+    let arguments: Vec<_> = more.iter().cloned().chain(addresses).chain(flags).collect();
+    let environment = [("RUNTIME_NAMESPACE", namespace)];
+    start(&folder().join(name), &arguments, &environment, home)
 }
 
 impl Flux {
@@ -30,38 +42,22 @@ impl Flux {
         define("flux");
         let home = world.cache().with_file_name("flux");
         std::fs::create_dir_all(&home).unwrap();
-        let own = ["--events-addr="]
-            .iter()
-            .chain(&FLAGS)
-            .map(|flag| flag.to_string());
-        let own: Vec<_> = own.collect();
         let storage = free_port().unwrap();
         let source = [
-            address("metrics-addr"),
-            address("health-addr"),
             "--concurrent=4".into(),
             format!("--storage-path={}", home.join("storage").display()),
             format!("--storage-addr=127.0.0.1:{storage}"),
             format!("--storage-adv-addr=127.0.0.1:{storage}"),
         ];
-        let kustomize = [
-            address("metrics-addr"),
-            address("health-addr"),
-            "--concurrent=8".into(),
-        ];
         std::fs::create_dir_all(home.join("storage")).unwrap();
-        let run = |name: &str, arguments: &[String]| {
-            let arguments = [arguments, &own].concat();
-            start(
-                &folder().join(name),
-                &arguments,
-                &[("RUNTIME_NAMESPACE", namespace)],
-                &home,
-            )
-        };
         let servers = vec![
-            run("source-controller", &source),
-            run("kustomize-controller", &kustomize),
+            controller("source-controller", &source, namespace, &home),
+            controller(
+                "kustomize-controller",
+                &["--concurrent=8".into()],
+                namespace,
+                &home,
+            ),
         ];
         Self {
             namespace: namespace.into(),

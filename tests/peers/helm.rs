@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 use windlass::sandbox::process::Server;
 
-use crate::flux::{FLAGS, Flux, address};
+use crate::flux::{Flux, controller};
 use crate::peer::Peer;
-use crate::programs::{define, folder, start};
+use crate::programs::define;
 use crate::support::World;
 
 pub struct Helm {
@@ -20,20 +20,12 @@ impl Helm {
         define("helm");
         let flux = Flux::start(world, namespace);
         let home = world.cache().with_file_name("flux");
-        let own = [
-            "--events-addr=".to_string(),
-            address("metrics-addr"),
-            address("health-addr"),
-            "--concurrent=8".into(),
-        ];
-        let flags = FLAGS.iter().map(|flag| flag.to_string());
-        let arguments: Vec<_> = own.into_iter().chain(flags).collect();
-        let environment = [("RUNTIME_NAMESPACE", namespace)];
-        let program = folder().join("helm-controller");
+        let more = ["--concurrent=8".to_string()];
+        let server = controller("helm-controller", &more, namespace, &home);
         Self {
             flux,
             destination: destination.into(),
-            _server: start(&program, &arguments, &environment, &home),
+            _server: server,
         }
     }
 

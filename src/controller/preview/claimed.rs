@@ -2,7 +2,6 @@
 
 use crate::domain::Live;
 use crate::domain::applying::Applying;
-use crate::domain::build::release;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::sync;
@@ -48,9 +47,6 @@ pub fn hand_over(
 /// reason. `applying`: how another reconciler applies them.
 pub fn withhold(change: Vec<Comparison>, applying: Option<&Applying>) -> (Vec<Comparison>, Named) {
     let kept = |live: &Live| match applying {
-        Some(Applying::Flux(_)) if release::release_of_live(live).is_some() => {
-            Applying::Helm.keeps(live)
-        }
         Some(applying) => applying.keeps(live),
         None => sync::protected(live),
     };

@@ -17,6 +17,7 @@ mod three_way;
 
 use serde_json::Value;
 
+use super::build::release;
 use super::catalog::Reconciler;
 use super::manifest::ResourceKey;
 use super::ownership::AdoptableFields;
@@ -93,6 +94,8 @@ impl Applying {
     pub fn keeps(&self, live: &Live) -> Option<String> {
         match self {
             Self::ArgoCd(argo_cd) => argo_cd.keeps(live),
+            // Of the objects that a Kustomization is for, a HelmRelease installed some.
+            Self::Flux(_) if release::release_of_live(live).is_some() => helm::keeps(live),
             Self::Flux(flux) => flux.keeps(live),
             Self::Helm => helm::keeps(live),
         }
