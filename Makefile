@@ -1,7 +1,7 @@
 # windlass: `make demo`, `make test`, `make check`, `make build`, `make tools`.
 
 MODULE := src/sandbox/control_plane
-SOURCES := $(MODULE)/go.mod $(MODULE)/go.sum $(MODULE)/main.go $(MODULE)/kustomize/main.go $(MODULE)/helm/main.go
+SOURCES := $(MODULE)/go.mod $(MODULE)/go.sum $(MODULE)/main.go $(wildcard $(MODULE)/windlass-renderer/*.go)
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/windlass
 # The same digest of the same files as in src/sandbox/tools.rs.
 TOOLS := $(CACHE)/tools/$(shell cat $(SOURCES) | sha256sum | cut -c1-16)

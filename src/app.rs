@@ -30,7 +30,7 @@ use crate::github::GitHub;
 use crate::http::{Server, listener, router};
 use crate::notifications::Notifier;
 use crate::registry::Registry;
-use crate::render::{Fetcher, Local, Programs, Renderer, Runner, Sources};
+use crate::render::{Fetcher, Programs, Renderer, Runner, Sources};
 use crate::telemetry::Metrics;
 use crate::{controller, http, outgoing};
 
@@ -213,9 +213,10 @@ pub async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
             let programs = Programs {
                 kustomize: settings.kustomize.clone(),
                 helm: settings.helm.clone(),
+                warm: settings.warm_renderer.clone(),
                 launcher,
             };
-            Runner::Local(Local::new(programs, settings.cache.join("render"))?)
+            Runner::local(programs, settings.cache.join("render"))?
         }
     };
     let mut renderer = Renderer::new(runner);

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::Ended;
-use crate::config::{ServeArgs, program, projects};
+use crate::config::{ServeArgs, optional, program, projects};
 use crate::operate::Operate;
 use crate::plan::{ImportArgs, InitArgs, PlanArgs, ValidateArgs};
 use crate::rbac::RbacArgs;
@@ -174,11 +174,8 @@ async fn render(args: RenderArgs) -> anyhow::Result<()> {
     end_with_parent();
     let programs = crate::render::Programs {
         kustomize: program("kustomize", &args.kustomize)?,
-        helm: args
-            .helm
-            .as_ref()
-            .map(|helm| program("helm", helm))
-            .transpose()?,
+        helm: optional("helm", args.helm.as_ref())?,
+        warm: optional("warm-renderer", args.warm_renderer.as_ref())?,
         launcher: Some(std::env::current_exe()?),
     };
     tokio::select! {

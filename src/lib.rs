@@ -59,5 +59,7 @@ pub mod judged_by {
     pub use crate::domain::yaml;
     pub use crate::domain::{Live, OWNER_LABEL, TargetKey};
     pub use crate::github::{Lane, Limiter};
-    pub use crate::render::run::resident;
+    pub use crate::render::run::{
+        Job, MOST_TIME, Program, Programs, Runner, Trouble, Trust, resident,
+    };
 }

@@ -159,6 +159,11 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
     pub helm: Option<PathBuf>,
 
+    /// windlass-renderer: kustomize and helm in one program that goes on running between
+    /// renderings, which saves each its start. Without it those two are started for each
+    #[arg(long, env = "WINDLASS_WARM_RENDERER", value_name = "PROGRAM")]
+    pub warm_renderer: Option<PathBuf>,
+
     /// File with the sources that windlass may fetch charts and bases of kustomize from, for config
     /// repositories. Without it, it fetches nothing
     #[arg(long, env = "WINDLASS_SOURCES", value_name = "FILE")]

@@ -29,7 +29,7 @@ mod values;
 
 pub use flags::ServeArgs;
 use values::{api_url, cluster, secrets};
-pub use values::{fleet, kustomize, program, web_host};
+pub use values::{fleet, kustomize, optional, program, web_host};
 
 /// Settings that can be used.
 pub struct Settings {
@@ -64,6 +64,7 @@ pub struct Settings {
     pub cache: PathBuf,
     pub kustomize: PathBuf,
     pub helm: Option<PathBuf>,
+    pub warm_renderer: Option<PathBuf>,
     pub registry_auth: Option<PathBuf>,
     /// The file of what may be fetched for renderings.
     pub sources: Option<PathBuf>,
@@ -139,6 +140,10 @@ impl ServeArgs {
             },
             helm: match &self.helm {
                 Some(helm) if self.renderer.is_none() => Some(program("helm", helm)?),
+                other => other.clone(),
+            },
+            warm_renderer: match &self.warm_renderer {
+                Some(warm) if self.renderer.is_none() => Some(program("warm-renderer", warm)?),
                 other => other.clone(),
             },
             registry_auth: self.registry_auth_file.clone(),

@@ -85,6 +85,11 @@ pub fn kustomize(name: &PathBuf) -> anyhow::Result<PathBuf> {
     })
 }
 
+/// A program that need not be given.
+pub fn optional(option: &str, name: Option<&PathBuf>) -> anyhow::Result<Option<PathBuf>> {
+    name.map(|name| program(option, name)).transpose()
+}
+
 /// A program by path or name; found now rather than at the first pull request.
 pub fn program(option: &str, name: &PathBuf) -> anyhow::Result<PathBuf> {
     if name.components().count() > 1 {

@@ -139,12 +139,30 @@ impl Environment {
         inputs: &Inputs,
         known: Option<&Served>,
     ) -> Result<std::result::Result<Arc<Vec<Manifest>>, Invalid>> {
-        let served = self.served(target, inputs, known).await?;
-        match self
-            .renderer
-            .render(inputs, served.map(|served| release(target, served)))
+        self.render_by(&self.renderer, target, inputs, known).await
+    }
+
+    /// The same for inputs that are merged, whatever this environment is for.
+    pub async fn render_merged(
+        &self,
+        target: &Target,
+        inputs: &Inputs,
+        known: Option<&Served>,
+    ) -> Result<std::result::Result<Arc<Vec<Manifest>>, Invalid>> {
+        self.render_by(&self.renderer.of_merged(), target, inputs, known)
             .await
-        {
+    }
+
+    async fn render_by(
+        &self,
+        renderer: &Renderer,
+        target: &Target,
+        inputs: &Inputs,
+        known: Option<&Served>,
+    ) -> Result<std::result::Result<Arc<Vec<Manifest>>, Invalid>> {
+        let served = self.served(target, inputs, known).await?;
+        let release = served.map(|served| release(target, served));
+        match renderer.render(inputs, release).await {
             Ok(manifests) => Ok(Ok(manifests)),
             Err(NotRendered::Invalid(why)) => Ok(Err(why)),
             Err(why @ NotRendered::UsedUp(_)) => Ok(Err(Invalid(why.to_string()))),
@@ -225,7 +243,7 @@ impl Environment {
         }
     }
 
-    /// The same, whose renderings share one budget.
+    /// The same for a pull request's head, whose renderings share one budget.
     pub fn within(&self, budget: Budget) -> Self {
         Self {
             renderer: self.renderer.within(budget),

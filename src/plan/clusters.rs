@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::flags::PlaceArgs;
 use crate::cluster::store::Application;
 use crate::cluster::{Cluster, connect};
-use crate::config::{self, fleet, program};
+use crate::config::{self, fleet, optional, program};
 use crate::controller::{APPLICATIONS_AT_ONCE, Configured, Environment};
 use crate::domain::catalog::{Catalog, Reconciler};
 use crate::domain::fence::Projects;
@@ -21,7 +21,7 @@ use crate::domain::mask::Mask;
 use crate::domain::sops::{Keys, ProjectKeys};
 use crate::domain::{Invalid, RepoName};
 use crate::git::Mirror;
-use crate::render::{Fetcher, Local, Programs, Renderer, Runner, Sources};
+use crate::render::{Fetcher, Programs, Renderer, Runner, Sources};
 
 fn kubeconfig(args: &PlaceArgs) -> anyhow::Result<PathBuf> {
     let default = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
@@ -151,7 +151,7 @@ pub(super) async fn environment(
         )),
         None => None,
     };
-    let mut renderer = Renderer::new(Runner::Local(Local::new(programs, work.clone())?));
+    let mut renderer = Renderer::new(Runner::local(programs, work.clone())?);
     if let Some(file) = &args.sources {
         let fetcher = Fetcher::without_authorities(Sources::read(file)?, work.join("fetched"))?;
         renderer = renderer.fetching(fetcher);
@@ -285,6 +285,7 @@ fn programs(args: &PlaceArgs) -> anyhow::Result<Programs> {
     Ok(Programs {
         kustomize: config::kustomize(&args.kustomize)?,
         helm,
+        warm: optional("warm-renderer", args.warm_renderer.as_ref())?,
         launcher,
     })
 }

@@ -85,6 +85,11 @@ pub struct PlaceArgs {
     #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
     pub(super) helm: Option<PathBuf>,
 
+    /// windlass-renderer: kustomize and helm in one program that goes on running between
+    /// renderings, which saves each its start. Without it those two are started for each
+    #[arg(long, env = "WINDLASS_WARM_RENDERER", value_name = "PROGRAM")]
+    pub(super) warm_renderer: Option<PathBuf>,
+
     /// File with the projects of the server's settings: the plan then shows what windlass would
     /// refuse
     #[arg(long, env = "WINDLASS_PROJECTS", value_name = "FILE")]

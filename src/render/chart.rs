@@ -88,7 +88,7 @@ impl Renderer {
         if failing.files == inputs.files {
             return Ok(None);
         }
-        let key = (inputs.hash.clone(), Some(release.clone()));
+        let key = self.key(inputs, Some(&release));
         let arguments = template(chart, &release);
         let find = async {
             match self

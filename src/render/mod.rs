@@ -58,8 +58,8 @@ use inputs::How;
 pub use inputs::{Inputs, Unreadable, inputs};
 pub use remote::{Fetcher, Sources};
 pub use rules::rules;
-use run::{Job, MOST_TIME, Trouble};
-pub use run::{Local, Program, Programs, Runner};
+use run::{Job, MOST_TIME, Trouble, Trust};
+pub use run::{Program, Programs, Runner};
 pub use source::{Source, check_pointer, places_of};
 
 /// How many symbolic links, and nested charts, are followed.
@@ -114,9 +114,18 @@ struct Shared {
     /// Parsing of long texts, one at a time.
     parsing: Semaphore,
     /// Renderings as JSON, which takes a tenth of the memory of parsed manifests.
-    cache: moka::future::Cache<(String, Option<Release>), Arc<Stored>>,
+    cache: moka::future::Cache<Key, Arc<Stored>>,
     /// Templates that use `lookup`, by the same keys.
-    lookups: moka::future::Cache<(String, Option<Release>), Arc<str>>,
+    lookups: moka::future::Cache<Key, Arc<str>>,
+}
+
+/// A rendering: of which inputs, for which cluster. What a head's processes made is not taken for
+/// what is merged.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    trust: Trust,
+    inputs: String,
+    release: Option<Release>,
 }
 
 /// A rendering as it is kept.
@@ -157,11 +166,34 @@ impl Renderer {
         }
     }
 
-    /// The same renderer, with a budget for its renderings.
+    /// The same renderer for a pull request's head, with a budget for its renderings.
     pub fn within(&self, budget: Budget) -> Self {
         Self {
             budget: Some(Arc::new(budget)),
             ..self.clone()
+        }
+    }
+
+    /// The same renderer for what is merged.
+    pub fn of_merged(&self) -> Self {
+        Self {
+            budget: None,
+            ..self.clone()
+        }
+    }
+
+    fn trust(&self) -> Trust {
+        match &self.budget {
+            Some(budget) => Trust::Head(budget.head.clone()),
+            None => Trust::Merged,
+        }
+    }
+
+    fn key(&self, inputs: &Inputs, release: Option<&Release>) -> Key {
+        Key {
+            trust: self.trust(),
+            inputs: inputs.hash.clone(),
+            release: release.cloned(),
         }
     }
 
@@ -209,7 +241,7 @@ impl Renderer {
         inputs: &Inputs,
         release: Option<Release>,
     ) -> Result<Arc<Stored>, NotRendered> {
-        let key = (inputs.hash.clone(), release.clone());
+        let key = self.key(inputs, release.as_ref());
         let rendering = async {
             let (mut manifests, repeated) = self.build(inputs, release.clone()).await?;
             if let (Some(cluster), Some(releases)) = (&release, &inputs.releases) {
@@ -282,7 +314,7 @@ impl Renderer {
             arguments: arguments.to_vec(),
             files: inputs.layout(),
             links: inputs.links.clone(),
-            of_head: self.budget.is_some(),
+            trust: self.trust(),
             most,
         };
         let (took, printed) = self.shared.runner.run(&job).await;

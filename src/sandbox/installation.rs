@@ -306,6 +306,7 @@ fn settings(
     let file = |name: &str| folder.join(name).display().to_string();
     let kustomize = plane.tools().program("kustomize")?.display().to_string();
     let helm = plane.tools().program("helm")?.display().to_string();
+    let warm_renderer = plane.tools().program("windlass-renderer")?;
     let mut settings = vec![
         ("--github-app-id", app_id.to_string()),
         ("--github-private-key-file", file("private-key.pem")),
@@ -328,6 +329,7 @@ fn settings(
         ("--cache", file("cache")),
         ("--kustomize", kustomize),
         ("--helm", helm),
+        ("--warm-renderer", warm_renderer.display().to_string()),
         ("--identity", "windlass".into()),
         ("--resync", options.resync.to_string()),
         ("--delivery-scan", options.delivery_scan.to_string()),

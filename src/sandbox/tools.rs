@@ -10,12 +10,13 @@ use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 
 /// What the folder's name is made of; the `Makefile` computes the same.
-const SOURCES: [&[u8]; 5] = [
+const SOURCES: [&[u8]; 6] = [
     include_bytes!("control_plane/go.mod"),
     include_bytes!("control_plane/go.sum"),
     include_bytes!("control_plane/main.go"),
-    include_bytes!("control_plane/kustomize/main.go"),
-    include_bytes!("control_plane/helm/main.go"),
+    include_bytes!("control_plane/windlass-renderer/main.go"),
+    include_bytes!("control_plane/windlass-renderer/render.go"),
+    include_bytes!("control_plane/windlass-renderer/serve.go"),
 ];
 
 /// Finds programs by name.

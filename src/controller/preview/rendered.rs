@@ -52,6 +52,12 @@ pub struct Rendered {
     declared: (Option<Transforms>, Option<Transforms>),
 }
 
+#[derive(Clone, Copy)]
+enum Side {
+    Merged,
+    Head,
+}
+
 impl Rendering<'_> {
     /// Renders all sides. An error is the head's, for its author. If the head removes the
     /// application, only the base is rendered.
@@ -61,7 +67,7 @@ impl Rendering<'_> {
         after: &RenderInputs,
         synced: Option<&RenderInputs>,
     ) -> Result<std::result::Result<Rendered, Invalid>> {
-        let base = self.manifests(before).await?;
+        let base = self.manifests(before, Side::Merged).await?;
         let was_empty = base.as_ref().is_ok_and(Vec::is_empty) && !matches!(before, Ok(None));
         let base = base.unwrap_or_default();
         let former = match (before, after) {
@@ -72,7 +78,7 @@ impl Rendering<'_> {
             Some((inputs, charts)) => (&Ok(Some(inputs)), charts),
             None => (after, Vec::new()),
         };
-        let head = match self.manifests(after).await? {
+        let head = match self.manifests(after, Side::Head).await? {
             Ok(head) => head,
             Err(why) => return Ok(Err(why)),
         };
@@ -99,7 +105,8 @@ impl Rendering<'_> {
             rendered.repeated = environment.repeated(target, inputs, self.known).await?;
         }
         if let Some(synced) = synced {
-            rendered.synced = Some(self.manifests(synced).await?.unwrap_or_default());
+            let manifests = self.manifests(synced, Side::Merged).await?;
+            rendered.synced = Some(manifests.unwrap_or_default());
         }
         rendered.leave_out_unknown();
         Ok(Ok(rendered))
@@ -108,16 +115,19 @@ impl Rendering<'_> {
     async fn manifests(
         &self,
         read: &RenderInputs,
+        side: Side,
     ) -> Result<std::result::Result<Vec<Manifest>, Invalid>> {
-        Ok(match read {
-            Ok(Some(inputs)) => self
-                .environment
-                .render(self.target, inputs, self.known)
-                .await?
-                .map(|manifests| manifests.to_vec()),
-            Ok(None) => Ok(Vec::new()),
-            Err(unreadable) => Err(unreadable.why.clone()),
-        })
+        let (environment, target, known) = (self.environment, self.target, self.known);
+        let inputs = match read {
+            Ok(Some(inputs)) => inputs,
+            Ok(None) => return Ok(Ok(Vec::new())),
+            Err(unreadable) => return Ok(Err(unreadable.why.clone())),
+        };
+        let rendered = match side {
+            Side::Merged => environment.render_merged(target, inputs, known).await?,
+            Side::Head => environment.render(target, inputs, known).await?,
+        };
+        Ok(rendered.map(|manifests| manifests.to_vec()))
     }
 }
 

@@ -144,7 +144,7 @@ pub async fn make(
 ) -> Result<(ShownPreview, bool)> {
     let changes = diff.changes.clone();
     let (total, failure) = (diff.total, diff.failure.clone());
-    let (applications, passing) = applications(ctx, base, diff).await?;
+    let (applications, passing) = applications(ctx, base, head, diff).await?;
     let preview = Preview {
         policy: changes.policy.clone(),
         head: head.clone(),
@@ -201,12 +201,13 @@ async fn git_diff(
 async fn applications(
     ctx: &Arc<Reader>,
     base: &Arc<Base>,
+    head: &CommitSha,
     diff: GitDiff,
 ) -> Result<(Vec<ApplicationPreview>, bool)> {
     let repo = &base.repo.name;
     // One budget for all renderings of this head.
     let plain = ctx.environment.previewing(ctx.preview_account.as_ref());
-    let environment = plain.within(Budget::default());
+    let environment = plain.within(Budget::of(head));
     // Applications that the head does not change are rendered outside the budget.
     let changed_applications: BTreeSet<_> = diff
         .inputs

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
 use super::memory::{Resident, memory_limit, resident};
-use super::{Job, MOST_TIME, Program, Programs, Trouble};
+use super::warm::{Ended, Idle, Warm};
+use super::{Job, MOST_TIME, Program, Programs, Trouble, Trust};
 
-const MOST_OUTPUT: u64 = 32 << 20;
+pub(super) const MOST_OUTPUT: u64 = 32 << 20;
 /// The resident memory that a child may use, and how often that is measured. (The address space
 /// that a Go program reserves says little.)
 const MOST_RESIDENT: u64 = 320 << 20;
@@ -34,6 +36,8 @@ pub struct Local {
     /// The memory that all children use, and may use.
     resident: AtomicU64,
     most_resident: u64,
+    /// Warm renderers without a job.
+    idle: Idle,
 }
 
 /// The arguments for a program: what is `kustomize build` elsewhere is `kubectl kustomize`.
@@ -80,6 +84,7 @@ impl Local {
             heads,
             resident,
             most_resident,
+            idle: Idle::default(),
         })
     }
 
@@ -90,7 +95,7 @@ impl Local {
                 Err(Trouble::Passing("windlass is stopping".into())),
             )
         };
-        let _of_head = if job.of_head {
+        let _of_head = if matches!(job.trust, Trust::Head(_)) {
             Some(self.heads.acquire().await)
         } else {
             None
@@ -104,11 +109,46 @@ impl Local {
     }
 
     async fn child(&self, job: &Job) -> Result<String, Trouble> {
+        match (&self.programs.warm, job.program) {
+            (Some(program), Program::Kustomize | Program::Helm) => self.warm(program, job).await,
+            _ => self.once(job).await,
+        }
+    }
+
+    /// Runs a job in a renderer that may have run others of its trust.
+    async fn warm(&self, program: &Path, job: &Job) -> Result<String, Trouble> {
+        if let Some(kept) = self.idle.take(&job.trust) {
+            // If it ends, the job may not be what ended it: another renderer tries it again.
+            if let Ok(printed) = self.run_in(kept, job).await {
+                return printed;
+            }
+        }
+        self.idle.leave(self.at_once.saturating_sub(self.running()));
+        let folder = self.folder()?;
+        let command = self.command(program, &[], folder.path());
+        let fresh = Warm::start(job.trust.clone(), command, folder)?;
+        self.run_in(fresh, job).await?
+    }
+
+    /// Runs a job in a warm renderer, and keeps that if it is as good as before.
+    async fn run_in(
+        &self,
+        mut renderer: Warm,
+        job: &Job,
+    ) -> Result<Result<String, Trouble>, Ended> {
+        let pid = renderer.pid();
+        let printed = match self.within_limits(job, pid, renderer.run(job)).await {
+            Ok(printed) => printed?,
+            Err(trouble) => return Ok(Err(trouble)),
+        };
+        self.idle.put(renderer);
+        Ok(printed)
+    }
+
+    /// Runs a job in a process of its own.
+    async fn once(&self, job: &Job) -> Result<String, Trouble> {
         let program = self.program(job.program)?;
-        let folder = tempfile::Builder::new()
-            .prefix("render-")
-            .tempdir_in(&self.work)
-            .map_err(|error| broken("cannot lay out files", &error))?;
+        let folder = self.folder()?;
         lay_out(folder.path(), &job.files, &job.links)
             .map_err(|error| broken("cannot lay out files", &error))?;
         let child = self
@@ -116,22 +156,14 @@ impl Local {
             .spawn()
             .map_err(|error| broken("cannot start", &error))?;
         let pid = child.id();
-        // Whichever ends first. The child is killed when its future is dropped.
-        let most = job.most.min(MOST_TIME);
-        let ended = tokio::select! {
-            ended = tokio::time::timeout(most, output_of(child)) => ended.map_err(|_| Trouble::Author(format!("took longer than {} s", most.as_secs())))?,
-            trouble = self.takes_too_much(pid) => return Err(trouble),
-        };
+        // The child is killed when its future is dropped.
         let Output {
             status,
             stdout,
             stderr,
-        } = ended?;
+        } = self.within_limits(job, pid, output_of(child)).await??;
         if stdout.len() as u64 > MOST_OUTPUT {
-            return Err(Trouble::Author(format!(
-                "printed more than {} MiB",
-                MOST_OUTPUT >> 20
-            )));
+            return Err(printed_too_much());
         }
         if !status.success() {
             let words =
@@ -139,6 +171,36 @@ impl Local {
             return Err(Trouble::Author(without_warnings(&words)));
         }
         Ok(String::from_utf8_lossy(&stdout).into_owned())
+    }
+
+    /// Waits for what a process does, while it takes no more time and memory than it may.
+    async fn within_limits<T>(
+        &self,
+        job: &Job,
+        pid: Option<u32>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Trouble> {
+        let most = job.most.min(MOST_TIME);
+        let too_long = |_| Trouble::Author(format!("took longer than {} s", most.as_secs()));
+        tokio::select! {
+            ended = tokio::time::timeout(most, work) => ended.map_err(too_long),
+            trouble = self.takes_too_much(pid) => Err(trouble),
+        }
+    }
+
+    /// A folder for a process.
+    fn folder(&self) -> Result<TempDir, Trouble> {
+        tempfile::Builder::new()
+            .prefix("render-")
+            .tempdir_in(&self.work)
+            .map_err(|error| broken("cannot lay out files", &error))
+    }
+
+    /// How many processes run a job.
+    fn running(&self) -> usize {
+        self.at_once
+            .saturating_sub(self.children.available_permits())
+            .max(1)
     }
 
     fn program(&self, program: Program) -> Result<PathBuf, Trouble> {
@@ -182,8 +244,8 @@ impl Local {
             .env("TMPDIR", folder)
             .env("HTTP_PROXY", "http://127.0.0.1:1")
             .env("HTTPS_PROXY", "http://127.0.0.1:1")
-            // Renderers are short-lived Go programs, many at a time: one thread each, and garbage
-            // collection only near the limit.
+            // Renderers are Go programs, many at a time: one thread each, and garbage collection
+            // only near the limit.
             .env("GOMAXPROCS", "1")
             .env("GOGC", "off")
             .env("GOMEMLIMIT", "192MiB")
@@ -213,11 +275,7 @@ impl Local {
                 ));
             }
             // If all together use too much, those that use more than an equal share are killed.
-            let running = self
-                .at_once
-                .saturating_sub(self.children.available_permits())
-                .max(1);
-            let share = self.most_resident / running as u64;
+            let share = self.most_resident / self.running() as u64;
             if self.resident.load(Ordering::SeqCst) > self.most_resident && own.known > share {
                 return Trouble::Passing(format!(
                     "took more than {} MiB of memory while other renderings needed the rest",
@@ -228,7 +286,11 @@ impl Local {
     }
 }
 
-fn broken(what: &str, error: &dyn std::fmt::Display) -> Trouble {
+pub(super) fn printed_too_much() -> Trouble {
+    Trouble::Author(format!("printed more than {} MiB", MOST_OUTPUT >> 20))
+}
+
+pub(super) fn broken(what: &str, error: &dyn std::fmt::Display) -> Trouble {
     Trouble::Passing(format!("{what}: {error}"))
 }
 
@@ -254,7 +316,7 @@ async fn output_of(mut child: Child) -> Result<Output, Trouble> {
         .map_err(|error| broken("cannot be read", &error))
 }
 
-fn lay_out(
+pub(super) fn lay_out(
     folder: &Path,
     files: &BTreeMap<String, Arc<[u8]>>,
     links: &BTreeMap<String, String>,
@@ -274,8 +336,9 @@ fn lay_out(
     }
     Ok(())
 }
+
 /// What a program says of its failure, without what it warns of before.
-fn without_warnings(words: &str) -> String {
+pub(super) fn without_warnings(words: &str) -> String {
     let is_warning = |line: &str| {
         let line = line.trim_start_matches(['#', ' ']).to_ascii_lowercase();
         line.starts_with("warning:") || line.starts_with("use --debug flag")

@@ -4,7 +4,8 @@
 //! A job is pure: files in, text out. Each child has limits (time, output,
 //! memory), and all together have some too. They are enforced from outside.
 //!
-//! - [`local`]: child processes on this machine; [`memory`]: what they use
+//! - [`local`]: child processes on this machine; [`warm`]: those that go on running between
+//!   jobs; [`memory`]: what they use
 //! - [`socket`]: a renderer in another container, both client and server
 
 use std::collections::BTreeMap;
@@ -14,11 +15,14 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::catalog::KUSTOMIZATIONS;
+
 mod local;
 mod memory;
 mod socket;
+mod warm;
 
-pub use local::Local;
+use local::Local;
 pub use memory::resident;
 use socket::Answer;
 pub use socket::{RenderArgs, serve};
@@ -53,6 +57,9 @@ pub struct Programs {
     pub kustomize: PathBuf,
     /// None: charts are not rendered.
     pub helm: Option<PathBuf>,
+    /// `windlass-renderer`, which is both and goes on running; None: the others are started for
+    /// each job.
+    pub warm: Option<PathBuf>,
     /// windlass itself, which puts the others into the jail; None: they run without a jail.
     pub launcher: Option<PathBuf>,
 }
@@ -66,10 +73,28 @@ pub struct Job {
     pub files: BTreeMap<String, Arc<[u8]>>,
     /// Symbolic links, each with the directory that it leads to; no link is on either path.
     pub links: BTreeMap<String, String>,
-    /// It is for a pull request's head: such jobs never take all slots.
-    pub of_head: bool,
+    pub trust: Trust,
     /// The time limit.
     pub most: Duration,
+}
+
+/// Where a job's files come from. What jobs of one trust do to a process reaches no other trust.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Trust {
+    /// From a branch that is synced, or the working copy of `windlass plan`.
+    Merged,
+    /// From a pull request's head, by its commit: such jobs never take all slots.
+    Head(String),
+}
+
+impl Job {
+    /// Whether a kustomization changes what kustomize knows of the kinds.
+    fn has_own_schema(&self) -> bool {
+        self.files.iter().any(|(path, content)| {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            KUSTOMIZATIONS.contains(&name) && String::from_utf8_lossy(content).contains("openapi")
+        })
+    }
 }
 
 /// Why a job failed.
@@ -83,12 +108,17 @@ pub enum Trouble {
 
 /// Where jobs run.
 pub enum Runner {
-    Local(Local),
+    Local(Box<Local>),
     /// The socket of a `windlass render`.
     Remote(PathBuf),
 }
 
 impl Runner {
+    /// Child processes on this machine. `work`: the parent of their temporary folders.
+    pub fn local(programs: Programs, work: PathBuf) -> anyhow::Result<Self> {
+        Ok(Self::Local(Box::new(Local::new(programs, work)?)))
+    }
+
     /// Runs a job. Returns how long it took, and its output or the error.
     pub async fn run(&self, job: &Job) -> (Duration, Result<String, Trouble>) {
         let started = Instant::now();

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{Job, Local, Program, Programs, Runner, Trouble};
+use super::{Job, Program, Programs, Runner, Trouble, Trust};
 use crate::domain::catalog::is_own;
 
 /// The most bytes of a request or an answer.
@@ -29,7 +29,7 @@ struct Request {
     files: BTreeMap<String, String>,
     #[serde(default)]
     links: BTreeMap<String, String>,
-    of_head: bool,
+    trust: Trust,
     /// Milliseconds.
     most: u64,
 }
@@ -66,7 +66,7 @@ pub(super) async fn request(socket: &Path, job: &Job) -> anyhow::Result<Answer> 
         arguments: job.arguments.clone(),
         files,
         links: job.links.clone(),
-        of_head: job.of_head,
+        trust: job.trust.clone(),
         most: job.most.as_millis() as u64,
     };
     send(&mut stream, &request).await?;
@@ -114,6 +114,11 @@ pub struct RenderArgs {
     #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
     pub helm: Option<PathBuf>,
 
+    /// windlass-renderer: kustomize and helm in one program that goes on running between
+    /// renderings, which saves each its start. Without it those two are started for each
+    #[arg(long, env = "WINDLASS_WARM_RENDERER", value_name = "PROGRAM")]
+    pub warm_renderer: Option<PathBuf>,
+
     /// Folder for the temporary files of renderings
     #[arg(long, default_value = "/tmp", value_name = "FOLDER")]
     work: PathBuf,
@@ -125,7 +130,7 @@ pub async fn serve(args: &RenderArgs, programs: Programs) -> anyhow::Result<()> 
     let _ = std::fs::remove_file(&args.socket);
     let listener = UnixListener::bind(&args.socket)
         .with_context(|| format!("cannot listen at {}", args.socket.display()))?;
-    let runner = Arc::new(Runner::Local(Local::new(programs, args.work.clone())?));
+    let runner = Arc::new(Runner::local(programs, args.work.clone())?);
     tracing::info!(socket = %args.socket.display(), "rendering");
     loop {
         let (stream, _) = listener.accept().await?;
@@ -150,7 +155,7 @@ async fn answer(mut stream: UnixStream, runner: &Runner) -> anyhow::Result<()> {
         arguments,
         files,
         links,
-        of_head,
+        trust,
         most,
     } = receive(&mut stream).await?;
     let files = files.into_iter().map(|(path, content)| {
@@ -174,7 +179,7 @@ async fn answer(mut stream: UnixStream, runner: &Runner) -> anyhow::Result<()> {
         arguments,
         files: files.collect::<anyhow::Result<_>>()?,
         links,
-        of_head,
+        trust,
         most: Duration::from_millis(most),
     };
     let (took, printed) = runner.run(&job).await;

@@ -14,3 +14,4 @@ mod signed_events;
 mod surfaces;
 mod sync;
 mod unread;
+mod warm;
