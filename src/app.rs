@@ -37,8 +37,8 @@ use crate::{controller, http, outgoing};
 mod clusters;
 mod sources;
 
-pub use clusters::{Clusters, clusters};
-use clusters::{Kubeconfigs, changed};
+use clusters::Known;
+pub use clusters::{Clusters, clusters, registered};
 use sources::sources;
 
 /// Whose image events are taken; None with `--preview-only`.
@@ -65,22 +65,21 @@ pub enum Ended {
 
 /// Serves until `stop`: answers health checks at once, and reconciles while it holds the Lease.
 pub async fn run(
-    settings: Settings,
+    mut settings: Settings,
     listener: TcpListener,
     metrics_listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<Ended> {
-    let kubeconfigs = Kubeconfigs::read(&settings);
-    let kubeconfig = settings.kubeconfig.as_deref().map(|path| (path, None));
-    let home_client = connect(kubeconfig)
+    let home_client = connect(&settings.home())
         .await
         .context("cannot connect to the cluster that windlass runs in")?;
+    let known = Known::read(&mut settings, &home_client).await?;
     // The Lease has a client of its own: no other request may delay its renewal. Who only previews
     // has no Lease, since it writes to no cluster.
     let holder = match settings.preview_only {
         true => None,
         false => Some(Holder::new(
-            connect(kubeconfig).await?,
+            connect(&settings.home()).await?,
             &settings.namespace,
             &settings.identity,
         )),
@@ -88,7 +87,7 @@ pub async fn run(
     let (watch_events, mut received_events) = mpsc::channel(1024);
     let clusters = clusters(&settings, &watch_events).await?;
     let away: Vec<_> = clusters.away.keys().cloned().collect();
-    let changed = || changed(&settings, &kubeconfigs, &away);
+    let changed = || known.changed(&settings, &away);
     let metrics = Arc::new(Metrics::default());
     let server = Arc::new(Server {
         ctx: OnceLock::new(),

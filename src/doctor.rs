@@ -44,9 +44,10 @@ async fn examine(mut settings: Settings) -> anyhow::Result<Vec<Finding>> {
     // What the renderers lack is said; the rest is looked at all the same.
     settings.render_without_jail = true;
     let (events, _unheard) = mpsc::channel(1024);
+    let home = connect(&settings.home()).await?;
+    app::registered(&mut settings, &home).await?;
     let clusters = app::clusters(&settings, &events).await?;
-    let kubeconfig = settings.kubeconfig.as_deref().map(|path| (path, None));
-    let store = Store::none(connect(kubeconfig).await?, &settings.namespace);
+    let store = Store::none(home, &settings.namespace);
     let reader = app::reader(&settings, clusters, store, Arc::new(Metrics::default())).await?;
     let ctx = Arc::new(reader);
     findings.extend(of_github(&ctx, &settings).await);

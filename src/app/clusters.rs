@@ -5,14 +5,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use kube::Client;
 use kube::config::Kubeconfig;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::cluster::{Cluster, WatchEvent, connect, connect_as};
+use crate::cluster::{self, Access, AllRegistered, Cluster, WatchEvent, connect, connect_as};
 use crate::config::Settings;
 
+/// The cluster that windlass runs in, by its name in windlass.yaml.
+const LOCAL: &str = "local";
 /// How often the kubeconfigs are read again. Kubernetes itself takes a minute to bring a changed
 /// Secret into a pod.
 const READ_AGAIN: Duration = Duration::from_secs(5);
@@ -34,22 +37,17 @@ pub async fn clusters(
     settings: &Settings,
     watch_events: &mpsc::Sender<WatchEvent>,
 ) -> anyhow::Result<Clusters> {
-    let local = settings.kubeconfig.clone().map(|path| (path, None));
-    let mut places = BTreeMap::from([("local".to_string(), local)]);
-    let others = settings.clusters.iter();
-    places.extend(others.map(|(name, place)| (name.clone(), Some(place.clone()))));
+    let mut places = BTreeMap::from([(LOCAL.to_string(), settings.home())]);
+    places.extend(settings.clusters.clone());
     let (mut connected, mut away) = (BTreeMap::new(), BTreeMap::new());
-    for (name, place) in places {
-        let place = place
-            .as_ref()
-            .map(|(path, context)| (path.as_path(), context.as_deref()));
-        match cluster(settings, &name, place, watch_events).await {
+    for (name, access) in places {
+        match cluster(settings, &name, &access, watch_events).await {
             Ok(cluster) => drop(connected.insert(name, cluster)),
-            Err(error) if name == "local" => return Err(error),
+            Err(error) if name == LOCAL => return Err(error),
             // The error may quote the kubeconfig, or the environment of its program.
             Err(_) => {
-                let (file, why) = reason(place);
-                tracing::error!(cluster = name, file, why, "a cluster cannot be used");
+                let (place, why) = reason(&access);
+                tracing::error!(cluster = name, place, why, "a cluster cannot be used");
                 away.insert(name, format!("its kubeconfig cannot be used: {why}"));
             }
         }
@@ -57,25 +55,53 @@ pub async fn clusters(
     Ok(Clusters { connected, away })
 }
 
-/// The file of a cluster's kubeconfig, and why it cannot be used, in words of ours.
-fn reason(place: Option<(&Path, Option<&str>)>) -> (String, &'static str) {
-    let Some((file, _)) = place else {
-        return (String::new(), "windlass runs in no cluster");
-    };
-    let why = match (file.is_file(), Kubeconfig::read_from(file)) {
-        (false, _) => "the file is not there",
-        (true, Err(_)) => "the file is no kubeconfig",
-        (true, Ok(_)) => {
-            "its context, certificates or program for credentials fail: kubectl with the same file says why"
+/// Adds the clusters that Secrets register to those of the settings, which come first.
+pub async fn registered(settings: &mut Settings, client: &Client) -> anyhow::Result<AllRegistered> {
+    if !settings.cluster_secrets {
+        return Ok(AllRegistered::new());
+    }
+    let all = cluster::registered(client, &settings.namespace, &settings.exec_plugins).await?;
+    for (name, one) in &all {
+        if name == LOCAL || settings.clusters.contains_key(name) {
+            let secret = &one.secret;
+            tracing::warn!(
+                cluster = name,
+                secret,
+                "the settings have a cluster of that name: the Secret is not used"
+            );
+            continue;
         }
-    };
-    (file.display().to_string(), why)
+        let access = Access::Secret(Box::new(one.clone()));
+        settings.clusters.insert(name.clone(), access);
+        settings.fleet.0.insert(name.clone(), one.labels.clone());
+    }
+    Ok(all)
+}
+
+/// Where a cluster's kubeconfig is, and why it cannot be used, in words of ours.
+fn reason(access: &Access) -> (String, String) {
+    let failed = "its context, certificates or program for credentials fail: kubectl with the same kubeconfig says why";
+    match access {
+        Access::OwnPod => (String::new(), "windlass runs in no cluster".into()),
+        Access::File(file, _) => {
+            let why = match (file.is_file(), Kubeconfig::read_from(file)) {
+                (false, _) => "the file is not there",
+                (true, Err(_)) => "the file is no kubeconfig",
+                (true, Ok(_)) => failed,
+            };
+            (file.display().to_string(), why.into())
+        }
+        Access::Secret(one) => {
+            let why = one.kubeconfig.as_ref().err().cloned();
+            (one.secret.clone(), why.unwrap_or_else(|| failed.into()))
+        }
+    }
 }
 
 async fn cluster(
     settings: &Settings,
     name: &str,
-    place: Option<(&Path, Option<&str>)>,
+    access: &Access,
     watch_events: &mpsc::Sender<WatchEvent>,
 ) -> anyhow::Result<Cluster> {
     let projects = settings.projects.projects().iter();
@@ -86,21 +112,51 @@ async fn cluster(
     let context = || format!("cannot connect to cluster `{name}`");
     let mut acting = HashMap::new();
     for account in accounts {
-        let client = connect_as(place, Some(&account)).await;
+        let client = connect_as(access, Some(&account)).await;
         acting.insert(account, client.with_context(context)?);
     }
-    let client = connect(place).await.with_context(context)?;
+    let client = connect(access).await.with_context(context)?;
     Ok(Cluster::new(name, client, watch_events.clone()).with_accounts(acting))
 }
 
-/// The kubeconfigs of the settings, as they were read.
-pub(super) struct Kubeconfigs(BTreeMap<PathBuf, Option<[u8; 32]>>);
+/// The kubeconfigs as they were read: those of files, by their digests, and those of Secrets.
+pub(super) struct Known {
+    home: Client,
+    files: BTreeMap<PathBuf, Option<[u8; 32]>>,
+    registered: AllRegistered,
+}
 
-impl Kubeconfigs {
-    pub(super) fn read(settings: &Settings) -> Self {
-        let files = settings.clusters.values().map(|(file, _)| file.clone());
-        let files = files.chain(settings.kubeconfig.clone());
-        Self(files.map(|file| (file.clone(), digest(&file))).collect())
+impl Known {
+    /// Reads them; the clusters that Secrets register are in the settings then.
+    pub(super) async fn read(settings: &mut Settings, home: &Client) -> anyhow::Result<Self> {
+        let registered = registered(settings, home).await?;
+        let all = settings.clusters.values().cloned().chain([settings.home()]);
+        let files = all.filter_map(|access| match access {
+            Access::File(file, _) => Some((file.clone(), digest(&file))),
+            Access::OwnPod | Access::Secret(_) => None,
+        });
+        Ok(Self {
+            home: home.clone(),
+            files: files.collect(),
+            registered,
+        })
+    }
+
+    /// Waits until a kubeconfig is another one than it was, or until a cluster can be used that
+    /// could not.
+    pub(super) async fn changed(&self, settings: &Settings, away: &[String]) {
+        let secrets = async {
+            if !settings.cluster_secrets {
+                return std::future::pending().await;
+            }
+            let (namespace, plugins) = (&settings.namespace, &settings.exec_plugins);
+            cluster::other_than(&self.registered, &self.home, namespace, plugins).await;
+            tracing::info!("the Secrets of clusters changed: windlass starts again with them");
+        };
+        tokio::select! {
+            () = secrets => {}
+            () = files_changed(settings, &self.files, away) => {}
+        }
     }
 }
 
@@ -110,15 +166,19 @@ fn digest(file: &Path) -> Option<[u8; 32]> {
     Some(Sha256::digest(content).into())
 }
 
-/// Waits until a kubeconfig is another one than it was, and complete; or until a cluster can be used
-/// that could not.
-pub(super) async fn changed(settings: &Settings, known: &Kubeconfigs, away: &[String]) {
+/// Waits until a file is another one than it was, and complete; or until a cluster can be used that
+/// could not.
+async fn files_changed(
+    settings: &Settings,
+    files: &BTreeMap<PathBuf, Option<[u8; 32]>>,
+    away: &[String],
+) {
     let (started, mut before) = (Instant::now(), BTreeMap::new());
     let (events, _unheard) = mpsc::channel(1);
     let mut tried = started;
     loop {
         tokio::time::sleep(READ_AGAIN).await;
-        for (file, known) in &known.0 {
+        for (file, known) in files {
             let now = digest(file);
             // Twice the same: nobody is writing it. A file that somebody writes all the time starts
             // windlass again once a minute at most.
@@ -135,9 +195,10 @@ pub(super) async fn changed(settings: &Settings, known: &Kubeconfigs, away: &[St
         }
         tried = Instant::now();
         for name in away {
-            let place = settings.clusters.get(name);
-            let place = place.map(|(file, context)| (file.as_path(), context.as_deref()));
-            if cluster(settings, name, place, &events).await.is_ok() {
+            let Some(access) = settings.clusters.get(name) else {
+                continue;
+            };
+            if cluster(settings, name, access, &events).await.is_ok() {
                 tracing::info!(
                     cluster = name,
                     "a cluster can be used: windlass starts again with it"

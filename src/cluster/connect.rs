@@ -1,6 +1,6 @@
 //! Clients for clusters, and the warnings of their API servers.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+use super::registered::Registered;
 use crate::domain::fence::ServiceAccount;
 
 tokio::task_local! {
@@ -62,31 +63,36 @@ pub(super) const UNSERVED_FOR: Duration = Duration::from_secs(1);
 /// The deadline of a request that is not a watch.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A client by kubeconfig. None: the service account of windlass's pod.
-pub async fn connect(kubeconfig: Option<(&Path, Option<&str>)>) -> anyhow::Result<Client> {
-    connect_as(kubeconfig, None).await
+/// How a cluster is reached.
+#[derive(Clone)]
+pub enum Access {
+    /// By the service account of windlass's pod.
+    OwnPod,
+    /// By a kubeconfig, in its current context or in another one.
+    File(PathBuf, Option<String>),
+    /// By what a Secret registered.
+    Secret(Box<Registered>),
+}
+
+/// A client for a cluster.
+pub async fn connect(access: &Access) -> anyhow::Result<Client> {
+    connect_as(access, None).await
 }
 
 /// The same, impersonating a service account: Kubernetes grants it that account's rights only.
 pub async fn connect_as(
-    kubeconfig: Option<(&Path, Option<&str>)>,
+    access: &Access,
     account: Option<&ServiceAccount>,
 ) -> anyhow::Result<Client> {
-    let mut config = match kubeconfig {
-        Some((path, context)) => {
-            let kubeconfig = Kubeconfig::read_from(path)?;
-            let has_proxy = has_proxy(&kubeconfig, context);
-            let options = KubeConfigOptions {
-                context: context.map(str::to_string),
-                ..Default::default()
-            };
-            let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-            // kube takes HTTPS_PROXY as well, and asks NO_PROXY about the proxy instead of the
-            // server: one for GitHub would be every cluster's.
-            config.proxy_url = config.proxy_url.filter(|_| has_proxy);
-            config
+    let mut config = match access {
+        Access::OwnPod => Config::incluster()?,
+        Access::File(path, context) => {
+            configuration(Kubeconfig::read_from(path)?, context.as_deref()).await?
         }
-        None => Config::incluster()?,
+        Access::Secret(one) => {
+            let kubeconfig = one.kubeconfig.clone().map_err(anyhow::Error::msg)?;
+            configuration(kubeconfig, one.context.as_deref()).await?
+        }
     };
     config.headers.push((
         USER_AGENT,
@@ -105,6 +111,19 @@ pub async fn connect_as(
     Ok(builder
         .with_layer(&tower::util::MapResponseLayer::new(hear_warnings))
         .build())
+}
+
+async fn configuration(kubeconfig: Kubeconfig, context: Option<&str>) -> anyhow::Result<Config> {
+    let has_proxy = has_proxy(&kubeconfig, context);
+    let options = KubeConfigOptions {
+        context: context.map(str::to_string),
+        ..Default::default()
+    };
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+    // kube takes HTTPS_PROXY as well, and asks NO_PROXY about the proxy instead of the server: one
+    // for GitHub would be every cluster's.
+    config.proxy_url = config.proxy_url.filter(|_| has_proxy);
+    Ok(config)
 }
 
 /// Whether the context's cluster has a `proxy-url`.

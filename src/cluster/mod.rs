@@ -34,16 +34,18 @@ mod notice;
 mod objects;
 pub mod pods;
 mod reconcilers;
+mod registered;
 mod requests;
 mod words;
 mod writes;
 
 use connect::DEADLINE;
-pub use connect::{ANSWERS, connect, connect_as, with_warnings};
+pub use connect::{ANSWERS, Access, connect, connect_as, with_warnings};
 pub use index::{IndexEntry, Lookup};
 use limit::{AdaptiveLimit, FIRST_IN_FLIGHT};
 pub use notice::Notice;
 pub use objects::{Found, Keeps};
+pub use registered::{AllRegistered, other_than, registered};
 pub use words::words;
 pub use writes::{Applied, Refusal, Writer};
 

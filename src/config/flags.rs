@@ -82,6 +82,22 @@ pub struct ServeArgs {
     )]
     pub clusters: Vec<String>,
 
+    /// Take clusters from Secrets too: those in windlass's namespace with the label
+    /// `windlass.dev/cluster`, its value being the name. They come, change and go while windlass
+    /// runs
+    #[arg(long, env = "WINDLASS_CLUSTER_SECRETS")]
+    pub cluster_secrets: bool,
+
+    /// A program that kubeconfigs of such Secrets may run for credentials, by its name on the PATH,
+    /// such as `aws-iam-authenticator`. Repeat for more; without it they run none
+    #[arg(
+        long = "cluster-exec-plugin",
+        env = "WINDLASS_CLUSTER_EXEC_PLUGINS",
+        value_delimiter = ',',
+        value_name = "PROGRAM"
+    )]
+    pub exec_plugins: Vec<String>,
+
     /// A label of a cluster, by which windlass.yaml may choose the clusters of a stage:
     /// NAME:KEY=VALUE. Repeat for more
     #[arg(

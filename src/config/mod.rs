@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
+use crate::cluster::Access;
 use crate::domain::RepoName;
 use crate::domain::catalog::Fleet;
 use crate::domain::fence::{Project, Projects, ServiceAccount};
@@ -55,8 +56,11 @@ pub struct Settings {
     pub projects: Projects,
     pub keys: ProjectKeys,
     pub preview_account: Option<ServiceAccount>,
-    /// Name → kubeconfig and context.
-    pub clusters: BTreeMap<String, (PathBuf, Option<String>)>,
+    /// The clusters beside the one that windlass runs in, by name.
+    pub clusters: BTreeMap<String, Access>,
+    /// Whether Secrets may register more, and which programs they may run for credentials.
+    pub cluster_secrets: bool,
+    pub exec_plugins: Vec<String>,
     /// They and `local`, with their labels.
     pub fleet: Fleet,
     pub listen: SocketAddr,
@@ -77,6 +81,16 @@ pub struct Settings {
     pub resync: Duration,
     pub delivery_scan: Duration,
     pub fetch_depth: NonZeroU32,
+}
+
+impl Settings {
+    /// How the cluster that windlass runs in is reached.
+    pub fn home(&self) -> Access {
+        match &self.kubeconfig {
+            Some(file) => Access::File(file.clone(), None),
+            None => Access::OwnPod,
+        }
+    }
 }
 
 /// What windlass cannot start without.
@@ -129,23 +143,17 @@ impl ServeArgs {
             namespace: self.namespace.clone(),
             fleet: self.fleet()?,
             clusters: self.clusters()?,
+            cluster_secrets: self.cluster_secrets,
+            exec_plugins: self.exec_plugins.clone(),
             listen: self.listen,
             metrics_listen: self.metrics_listen,
             cache: self.cache.clone(),
-            // What renders elsewhere need not be here.
-            kustomize: if self.renderer.is_some() {
-                self.kustomize.clone()
-            } else {
-                program("kustomize", &self.kustomize)?
+            kustomize: match self.renders_here() {
+                true => program("kustomize", &self.kustomize)?,
+                false => self.kustomize.clone(),
             },
-            helm: match &self.helm {
-                Some(helm) if self.renderer.is_none() => Some(program("helm", helm)?),
-                other => other.clone(),
-            },
-            warm_renderer: match &self.warm_renderer {
-                Some(warm) if self.renderer.is_none() => Some(program("warm-renderer", warm)?),
-                other => other.clone(),
-            },
+            helm: self.renderer_program("helm", self.helm.as_ref())?,
+            warm_renderer: self.renderer_program("warm-renderer", self.warm_renderer.as_ref())?,
             registry_auth: self.registry_auth_file.clone(),
             sources: self.sources.clone(),
             notifications: self.channels()?,
@@ -159,6 +167,22 @@ impl ServeArgs {
         })
     }
 
+    /// What renders elsewhere need not be here.
+    fn renders_here(&self) -> bool {
+        self.renderer.is_none()
+    }
+
+    fn renderer_program(
+        &self,
+        option: &str,
+        name: Option<&PathBuf>,
+    ) -> anyhow::Result<Option<PathBuf>> {
+        match self.renders_here() {
+            true => optional(option, name),
+            false => Ok(name.cloned()),
+        }
+    }
+
     /// Whom GitHub's tokens of CI have to be for.
     fn audience(&self) -> Option<String> {
         let given = self.events_audience.as_ref().filter(|_| !self.preview_only);
@@ -166,8 +190,7 @@ impl ServeArgs {
         given.filter(|text| !text.is_empty())
     }
 
-    /// Name → kubeconfig and context.
-    fn clusters(&self) -> anyhow::Result<BTreeMap<String, (PathBuf, Option<String>)>> {
+    fn clusters(&self) -> anyhow::Result<BTreeMap<String, Access>> {
         let given = self.clusters.iter().filter(|text| !text.is_empty());
         given.map(|text| cluster(text)).collect()
     }

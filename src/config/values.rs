@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
+use crate::cluster::Access;
 use crate::domain::catalog::Fleet;
 use crate::outgoing::secure_url;
 
@@ -46,7 +47,7 @@ pub(super) fn secrets(file: &PathBuf) -> anyhow::Result<Vec<SecretString>> {
     Ok(secrets)
 }
 
-pub(super) fn cluster(text: &str) -> anyhow::Result<(String, (PathBuf, Option<String>))> {
+pub(super) fn cluster(text: &str) -> anyhow::Result<(String, Access)> {
     let (name, place) = text
         .split_once('=')
         .with_context(|| format!("--cluster: `{text}` is not NAME=KUBECONFIG"))?;
@@ -54,7 +55,7 @@ pub(super) fn cluster(text: &str) -> anyhow::Result<(String, (PathBuf, Option<St
         Some((file, context)) => (file, Some(context.to_string())),
         None => (place, None),
     };
-    Ok((name.into(), (file.into(), context)))
+    Ok((name.into(), Access::File(file.into(), context)))
 }
 
 /// The clusters that labels are given for: `NAME:KEY=VALUE`.
@@ -169,10 +170,12 @@ mod tests {
 
     #[test]
     fn clusters_are_named() {
-        assert_eq!(
-            cluster("eu=/k#prod").unwrap(),
-            ("eu".into(), ("/k".into(), Some("prod".into())))
-        );
+        let (name, access) = cluster("eu=/k#prod").unwrap();
+        assert_eq!(name, "eu");
+        let Access::File(path, context) = access else {
+            panic!("it is a file");
+        };
+        assert_eq!((path, context), ("/k".into(), Some("prod".into())));
         assert!(cluster("eu").is_err());
     }
 }

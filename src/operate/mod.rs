@@ -12,8 +12,8 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::cluster::connect;
 use crate::cluster::store::{ADOPT, Application, CONFIRM_PRUNE, HOLD, PAUSE, SYNC_REQUEST};
+use crate::cluster::{Access, connect};
 use crate::domain::command::Selector;
 use crate::domain::{CommitSha, sync};
 use status::StatusArgs;
@@ -178,7 +178,7 @@ async fn api(installation: &Installation) -> anyhow::Result<Api<Application>> {
         .clone()
         .or_else(default)
         .context("no kubeconfig: give --kubeconfig")?;
-    let client = connect(Some((&path, installation.context.as_deref())))
+    let client = connect(&Access::File(path, installation.context.clone()))
         .await
         .context("cannot connect to the cluster")?;
     Ok(Api::namespaced(client, &installation.namespace))

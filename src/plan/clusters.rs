@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::flags::PlaceArgs;
 use crate::cluster::store::Application;
-use crate::cluster::{Cluster, connect};
+use crate::cluster::{Access, Cluster, connect};
 use crate::config::{self, fleet, optional, program};
 use crate::controller::{APPLICATIONS_AT_ONCE, Configured, Environment};
 use crate::domain::catalog::{Catalog, Reconciler};
@@ -33,7 +33,7 @@ fn kubeconfig(args: &PlaceArgs) -> anyhow::Result<PathBuf> {
 
 /// A client of the cluster `local`.
 pub(super) async fn client(args: &PlaceArgs) -> anyhow::Result<Client> {
-    connect(Some((&kubeconfig(args)?, args.context.as_deref())))
+    connect(&Access::File(kubeconfig(args)?, args.context.clone()))
         .await
         .context("cannot connect to the cluster")
 }
@@ -133,7 +133,7 @@ pub(super) async fn environment(
     let path = kubeconfig(args)?;
     let mut clusters = BTreeMap::new();
     for (name, context) in contexts {
-        let client = connect(Some((&path, context.as_deref()))).await;
+        let client = connect(&Access::File(path.clone(), context)).await;
         let client = client.with_context(|| format!("cannot connect to cluster `{name}`"))?;
         clusters.insert(name.clone(), Cluster::new(&name, client, moved.clone()));
     }

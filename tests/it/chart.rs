@@ -109,7 +109,7 @@ fn plain(object: &mut Value) {
 
 #[test]
 fn the_chart_is_the_base() {
-    let modes: [(&[&str], &[&str]); 4] = [
+    let modes: [(&[&str], &[&str]); 5] = [
         (&[], &[]),
         (
             &["renderer.enabled=true", "openshift.enabled=true"],
@@ -119,6 +119,7 @@ fn the_chart_is_the_base() {
             &["previewOnly.enabled=true", "previewOnly.rights=read"],
             &["preview-only"],
         ),
+        (&["clusterSecrets.enabled=true"], &["cluster-secrets"]),
         (
             &[
                 "serviceMonitor.enabled=true",
@@ -147,6 +148,8 @@ fn clusters_and_their_labels_are_settings() {
         "clusters.us.labels.env=live",
         "clusters.us.labels.wave=late",
         "localLabels.env=build",
+        "clusterSecrets.enabled=true",
+        "clusterSecrets.execPlugins={aws,gke}",
     ]);
     let container = &chart["Deployment windlass"]["spec"]["template"]["spec"]["containers"][0];
     let value = |name: &str| {
@@ -162,6 +165,8 @@ fn clusters_and_their_labels_are_settings() {
         value("WINDLASS_CLUSTER_LABELS"),
         "local:env=build,eu:env=live,us:env=live,us:wave=late"
     );
+    assert_eq!(value("WINDLASS_CLUSTER_SECRETS"), "true");
+    assert_eq!(value("WINDLASS_CLUSTER_EXEC_PLUGINS"), "aws,gke");
 }
 
 #[test]

@@ -76,6 +76,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "config",
         &[
             "domain",
+            "cluster",
             "github",
             "notifications",
             "outgoing",

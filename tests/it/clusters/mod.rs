@@ -3,6 +3,7 @@
 
 mod directories;
 mod hub;
+mod registered;
 
 use std::path::Path;
 

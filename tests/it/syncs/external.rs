@@ -283,14 +283,15 @@ async fn kept_by(other: Other) {
     kubectl(&as_other, &marked("lab:2"));
     kubectl(&["apply"], &status(&merged));
     world.sync_status(&merged, "success").await;
-    // Whatever happens later is seen by a watch. Without one, a change would be read after three
+    // Whatever happens later is seen by a watch. Without one, each change would be read after three
     // seconds at the earliest.
     let fails = status(&merged)
         .replace("\"Healthy\"", "\"Degraded\"")
         .replace("\"True\"", "\"False\"")
         .replace("ReconciliationSucceeded", "HealthCheckFailed");
-    let began = Instant::now();
+    let mut fastest = Duration::MAX;
     for (text, is_well) in [(&fails, false), (&status(&merged), true)].repeat(2) {
+        let began = Instant::now();
         kubectl(&["apply"], text);
         world
             .until("what their object says is seen", async || {
@@ -299,6 +300,7 @@ async fn kept_by(other: Other) {
                 (is_now == is_well).then_some(())
             })
             .await;
+        fastest = fastest.min(began.elapsed());
     }
-    assert!(began.elapsed() < Duration::from_secs(8), "it is polled");
+    assert!(fastest < Duration::from_secs(3), "it is polled");
 }
