@@ -21,6 +21,8 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use sha2::{Digest as _, Sha256};
 
+use super::connect::DEADLINE;
+
 /// The label with the cluster's name.
 const CLUSTER: &str = "windlass.dev/cluster";
 /// The annotation with a context, if it is not the kubeconfig's current one.
@@ -31,6 +33,10 @@ const KEYS: [&str; 2] = ["kubeconfig", "value"];
 const SETTLED: Duration = Duration::from_secs(1);
 /// The shortest time between two starts for changes of what is registered already.
 const CALM: Duration = Duration::from_secs(60);
+/// The same where clusters come and go.
+const SHORTEST: Duration = Duration::from_secs(10);
+/// The pause after a list that failed.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// A cluster of a Secret.
 #[derive(Clone)]
@@ -73,6 +79,8 @@ fn by_name(secrets: &[Secret], plugins: &[String]) -> AllRegistered {
             None => drop(all.insert(name.clone(), one)),
             Some(other) => {
                 let (secret, other_secret) = (&one.secret, &other.secret);
+                // When the other one changes or goes, it is noticed.
+                other.digest = Sha256::digest([other.digest, one.digest].concat()).into();
                 other.kubeconfig = Err(format!(
                     "the Secrets `{other_secret}` and `{secret}` both name it"
                 ));
@@ -122,6 +130,13 @@ fn kubeconfig(content: Option<&[u8]>, plugins: &[String]) -> Result<Kubeconfig, 
         if user.auth_provider.is_some() {
             return Err("has an `auth-provider`, which is not used: give it a token, a certificate or an `exec` program".into());
         }
+        let variables = user.exec.iter().flat_map(|exec| exec.env.iter().flatten());
+        let mut names = variables.filter_map(|one| one.get("name"));
+        if let Some(name) = names.find(|name| *name == "PATH" || name.starts_with("LD_")) {
+            return Err(format!(
+                "sets `{name}` for its program, which could make it another program: leave it out"
+            ));
+        }
         let program = user.exec.as_ref().and_then(|exec| exec.command.as_ref());
         if let Some(program) = program.filter(|program| !plugins.contains(program)) {
             return Err(format!(
@@ -164,10 +179,16 @@ pub async fn other_than(
             continue;
         }
         tokio::time::sleep(SETTLED).await;
-        let Ok(now) = registered(client, namespace, plugins).await else {
-            continue;
+        // An event comes once: what it told of is read until that succeeds.
+        let now = loop {
+            let read = registered(client, namespace, plugins);
+            match tokio::time::timeout(DEADLINE, read).await {
+                Ok(Ok(now)) => break now,
+                _ => tokio::time::sleep(RETRY).await,
+            }
         };
         if !now.keys().eq(known.keys()) {
+            tokio::time::sleep_until(started + SHORTEST).await;
             return;
         }
         let digests = |all: &AllRegistered| all.values().map(|one| one.digest).collect::<Vec<_>>();
@@ -210,10 +231,14 @@ mod tests {
         let mut of_file = with_user(&json!({"token": "t"}));
         of_file["clusters"][0]["cluster"]["certificate-authority"] = "/etc/passwd".into();
         let plugins = ["aws".to_string()];
+        let mut other_path = exec("aws");
+        other_path["exec"]["env"] = json!([{"name": "PATH", "value": "/tmp"}]);
+        let other_path = with_user(&other_path);
         for (kubeconfig, expected) in [
             (with_user(&json!({"token": "t"})), None),
             (with_user(&exec("aws")), None),
             (with_user(&exec("sh")), Some("runs `sh`")),
+            (other_path, Some("sets `PATH`")),
             (with_user(&exec("/tmp/aws")), Some("runs `/tmp/aws`")),
             (
                 with_user(&json!({"tokenFile": "/var/run/secrets/token"})),
@@ -257,5 +282,8 @@ mod tests {
         let all = by_name(&secrets, &[]);
         let why = all["edge"].kubeconfig.as_ref().err().unwrap();
         assert_eq!(why, "the Secrets `a` and `b` both name it");
+        // One of them goes.
+        let alone = by_name(&secrets[..1], &[]);
+        assert_ne!(alone["edge"].digest, all["edge"].digest);
     }
 }

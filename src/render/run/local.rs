@@ -148,6 +148,7 @@ impl Local {
     /// Runs a job in a process of its own.
     async fn once(&self, job: &Job) -> Result<String, Trouble> {
         let program = self.program(job.program)?;
+        self.idle.leave(self.at_once.saturating_sub(self.running()));
         let folder = self.folder()?;
         lay_out(folder.path(), &job.files, &job.links)
             .map_err(|error| broken("cannot lay out files", &error))?;

@@ -88,11 +88,14 @@ pub enum Trust {
 }
 
 impl Job {
-    /// Whether a kustomization changes what kustomize knows of the kinds.
+    /// Whether a kustomization may change what kustomize knows of the kinds. kustomize takes the
+    /// field's name in any case, and escaped.
     fn has_own_schema(&self) -> bool {
         self.files.iter().any(|(path, content)| {
             let name = path.rsplit('/').next().unwrap_or(path);
-            KUSTOMIZATIONS.contains(&name) && String::from_utf8_lossy(content).contains("openapi")
+            let text = String::from_utf8_lossy(content);
+            KUSTOMIZATIONS.contains(&name)
+                && (text.contains('\\') || text.to_ascii_lowercase().contains("openapi"))
         })
     }
 }

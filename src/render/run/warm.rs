@@ -26,9 +26,9 @@ const KEPT: Duration = Duration::from_secs(60);
 /// processor time; and resident memory in bytes.
 const MOST_SPENT: Duration = Duration::from_secs(25);
 const MOST_KEPT: u64 = 160 << 20;
-/// The most bytes of an answer's first line, and of what a renderer says when it dies.
+/// The most bytes of an answer's first line, and of the words about a failure.
 const MOST_LINE: u64 = 200;
-const MOST_WORDS: u64 = 16 << 10;
+const MOST_WORDS: u64 = 64 << 10;
 
 /// The program ended before it answered: its last words.
 pub(super) struct Ended(String);
@@ -107,10 +107,13 @@ impl Warm {
         let answered = self.ask(job, &files).await;
         let (failed, text) = answered.map_err(|_| Ended(self.last_words()))?;
         self.spent += started.elapsed();
-        let Some(text) = text else {
+        let Some(mut text) = text else {
             self.spent = MOST_SPENT;
             return Ok(Err(printed_too_much()));
         };
+        if failed {
+            text.truncate(usize::try_from(MOST_WORDS).unwrap_or_default());
+        }
         let text = String::from_utf8_lossy(&text).into_owned();
         if failed {
             let words = text.replace(&files.display().to_string(), "");
@@ -199,9 +202,12 @@ impl Idle {
 
     /// Ends some, until there are at most so many.
     pub(super) fn leave(&self, most: usize) {
-        let renderers = &mut lock(&self.0).renderers;
-        let ended = renderers.len().saturating_sub(most);
-        renderers.drain(..ended);
+        let mut waiting = lock(&self.0);
+        let ended = waiting.renderers.len().saturating_sub(most);
+        let ended: Vec<_> = waiting.renderers.drain(..ended).collect();
+        // Removing their folders takes time.
+        drop(waiting);
+        drop(ended);
     }
 
     pub(super) fn put(&self, renderer: Warm) {
@@ -223,11 +229,14 @@ async fn sweep(waiting: Weak<Mutex<Waiting>>) {
             return;
         };
         let mut waiting = lock(&waiting);
-        waiting
-            .renderers
-            .retain(|(since, _)| since.elapsed() < KEPT);
-        if waiting.renderers.is_empty() {
-            waiting.swept = false;
+        let all = waiting.renderers.drain(..);
+        let (kept, ended) = all.partition(|(since, _)| since.elapsed() < KEPT);
+        waiting.renderers = kept;
+        waiting.swept = !waiting.renderers.is_empty();
+        let is_done = !waiting.swept;
+        drop(waiting);
+        drop::<Vec<_>>(ended);
+        if is_done {
             return;
         }
     }

@@ -18,6 +18,9 @@ import (
 // Above it the heap is collected between two jobs; GOGC is off while one runs.
 const mostKept = 64 << 20
 
+// kustomize's own schema, before any job.
+var ownSchemaVersion = openapi.GetSchemaVersion()
+
 // What windlass sends: one line of JSON for each job.
 type job struct {
 	Program string `json:"program"`
@@ -72,8 +75,13 @@ func run(next job) (text []byte, failed, sound bool) {
 	}
 	if next.OwnSchema {
 		openapi.ResetOpenAPI()
-		defer openapi.ResetOpenAPI()
 	}
+	// Whatever was said of the job: another schema is for this job alone.
+	defer func() {
+		if next.OwnSchema || openapi.GetSchemaVersion() != ownSchemaVersion {
+			openapi.ResetOpenAPI()
+		}
+	}()
 	var out bytes.Buffer
 	var err error
 	switch next.Program {
