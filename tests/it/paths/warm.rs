@@ -30,6 +30,10 @@ const WITH_SCHEMA: &str = "openapi: {path: schema.json}
 resources: [widget.yaml]
 patches: [{patch: '{apiVersion: example.com/v1, kind: Widget, metadata: {name: web}, parts: [{name: b, size: 2}]}'}]
 ";
+const ESCAPED: &str = "\"open\\u0061pi\": {path: schema.json}
+resources: [widget.yaml]
+patches: [{patch: '{apiVersion: example.com/v1, kind: Widget, metadata: {name: web}, parts: [{name: b, size: 2}]}'}]
+";
 const CHART: &str = "{apiVersion: v2, name: web, version: 0.1.0}";
 const HOOKS: &str = "apiVersion: batch/v1
 kind: Job
@@ -63,7 +67,7 @@ fn job(program: Program, arguments: &[&str], files: Files, trust: Trust) -> Job 
 
 /// One of each kind that keeps something in the process that renders it, and what is wrong.
 fn jobs() -> Vec<Job> {
-    let kustomize: [Files; 8] = [
+    let kustomize: [Files; 10] = [
         &[
             (
                 "app/kustomization.yaml",
@@ -82,6 +86,16 @@ fn jobs() -> Vec<Job> {
         ],
         &[
             ("app/kustomization.yaml", WITH_SCHEMA),
+            ("app/widget.yaml", WIDGET),
+            ("app/schema.json", SCHEMA),
+        ],
+        &[
+            ("app/kustomization.yaml", WIDGET_PATCH),
+            ("app/widget.yaml", WIDGET),
+        ],
+        // The field's name may be written otherwise.
+        &[
+            ("app/kustomization.yaml", ESCAPED),
             ("app/widget.yaml", WIDGET),
             ("app/schema.json", SCHEMA),
         ],
@@ -220,7 +234,7 @@ async fn a_renderer_that_goes_on_says_what_a_fresh_one_says() {
     // The cases are different ones.
     assert_ne!(expected[1], expected[2]);
     assert!(
-        expected[8]
+        expected[10]
             .as_ref()
             .is_ok_and(|text| text.contains("size: \"3\""))
     );
