@@ -38,7 +38,7 @@ mod clusters;
 mod sources;
 
 use clusters::Known;
-pub use clusters::{Clusters, clusters, registered};
+pub use clusters::{Clusters, add_registered, clusters};
 use sources::sources;
 
 /// Whose image events are taken; None with `--preview-only`.

@@ -45,7 +45,7 @@ async fn examine(mut settings: Settings) -> anyhow::Result<Vec<Finding>> {
     settings.render_without_jail = true;
     let (events, _unheard) = mpsc::channel(1024);
     let home = connect(&settings.home()).await?;
-    app::registered(&mut settings, &home).await?;
+    app::add_registered(&mut settings, &home).await?;
     let clusters = app::clusters(&settings, &events).await?;
     let store = Store::none(home, &settings.namespace);
     let reader = app::reader(&settings, clusters, store, Arc::new(Metrics::default())).await?;

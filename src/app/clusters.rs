@@ -13,9 +13,8 @@ use tokio::time::Instant;
 
 use crate::cluster::{self, Access, AllRegistered, Cluster, WatchEvent, connect, connect_as};
 use crate::config::Settings;
+use crate::domain::catalog::LOCAL;
 
-/// The cluster that windlass runs in, by its name in windlass.yaml.
-const LOCAL: &str = "local";
 /// How often the kubeconfigs are read again. Kubernetes itself takes a minute to bring a changed
 /// Secret into a pod.
 const READ_AGAIN: Duration = Duration::from_secs(5);
@@ -37,18 +36,23 @@ pub async fn clusters(
     settings: &Settings,
     watch_events: &mpsc::Sender<WatchEvent>,
 ) -> anyhow::Result<Clusters> {
-    let mut places = BTreeMap::from([(LOCAL.to_string(), settings.home())]);
-    places.extend(settings.clusters.clone());
+    let home = settings.home();
+    let mut places = BTreeMap::from([(LOCAL, &home)]);
+    let others = settings.clusters.iter();
+    places.extend(others.map(|(name, access)| (name.as_str(), access)));
     let (mut connected, mut away) = (BTreeMap::new(), BTreeMap::new());
     for (name, access) in places {
-        match cluster(settings, &name, &access, watch_events).await {
-            Ok(cluster) => drop(connected.insert(name, cluster)),
+        match cluster(settings, name, access, watch_events).await {
+            Ok(cluster) => drop(connected.insert(name.to_string(), cluster)),
             Err(error) if name == LOCAL => return Err(error),
             // The error may quote the kubeconfig, or the environment of its program.
             Err(_) => {
-                let (place, why) = reason(&access);
+                let (place, why) = reason(access);
                 tracing::error!(cluster = name, place, why, "a cluster cannot be used");
-                away.insert(name, format!("its kubeconfig cannot be used: {why}"));
+                away.insert(
+                    name.to_string(),
+                    format!("its kubeconfig cannot be used: {why}"),
+                );
             }
         }
     }
@@ -56,7 +60,10 @@ pub async fn clusters(
 }
 
 /// Adds the clusters that Secrets register to those of the settings, which come first.
-pub async fn registered(settings: &mut Settings, client: &Client) -> anyhow::Result<AllRegistered> {
+pub async fn add_registered(
+    settings: &mut Settings,
+    client: &Client,
+) -> anyhow::Result<AllRegistered> {
     if !settings.cluster_secrets {
         return Ok(AllRegistered::new());
     }
@@ -129,10 +136,11 @@ pub(super) struct Known {
 impl Known {
     /// Reads them; the clusters that Secrets register are in the settings then.
     pub(super) async fn read(settings: &mut Settings, home: &Client) -> anyhow::Result<Self> {
-        let registered = registered(settings, home).await?;
-        let all = settings.clusters.values().cloned().chain([settings.home()]);
+        let registered = add_registered(settings, home).await?;
+        let own = settings.home();
+        let all = settings.clusters.values().chain([&own]);
         let files = all.filter_map(|access| match access {
-            Access::File(file, _) => Some((file.clone(), digest(&file))),
+            Access::File(file, _) => Some((file.clone(), digest(file))),
             Access::OwnPod | Access::Secret(_) => None,
         });
         Ok(Self {

@@ -16,7 +16,7 @@ use secrecy::SecretString;
 
 use crate::cluster::Access;
 use crate::domain::RepoName;
-use crate::domain::catalog::Fleet;
+use crate::domain::catalog::{Fleet, LOCAL};
 use crate::domain::fence::{Project, Projects, ServiceAccount};
 use crate::domain::mask::Mask;
 use crate::domain::seal::Seal;
@@ -198,7 +198,7 @@ impl ServeArgs {
     /// The clusters and `local`, with their labels.
     fn fleet(&self) -> anyhow::Result<Fleet> {
         let mut fleet = fleet(&self.cluster_labels)?;
-        let names = self.clusters()?.into_keys().chain(["local".into()]);
+        let names = self.clusters()?.into_keys().chain([LOCAL.into()]);
         let known: BTreeSet<String> = names.collect();
         if let Some(unknown) = fleet.0.keys().find(|name| !known.contains(*name)) {
             bail!("--cluster-label: there is no --cluster `{unknown}`");

@@ -10,6 +10,7 @@ use super::cache::locked;
 use super::{Reader, branch_rules};
 use crate::cluster::{Applied, Cluster};
 use crate::domain::RepoName;
+use crate::domain::catalog::LOCAL;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::manifest::ResourceKey;
 use crate::view;
@@ -145,7 +146,7 @@ pub async fn clusters(ctx: &Reader) -> Vec<Finding> {
         findings.push(Finding::Cluster {
             cluster: cluster_name,
         });
-        if name == "local" && !ctx.preview_only {
+        if name == LOCAL && !ctx.preview_only {
             let serves = cluster
                 .serves("windlass.dev", "v1alpha1", "Application")
                 .await;

@@ -62,6 +62,8 @@ pub use tree::{KUSTOMIZATIONS, Tree};
 
 /// The file's path in the config repository.
 pub const FILE: &str = "windlass.yaml";
+/// The cluster that windlass runs in, by its name there.
+pub const LOCAL: &str = "local";
 
 /// What `windlass.yaml` declares.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use super::placeholders::unguarded;
 use super::raw::{Ordered, RawCatalog, RawHealth, RawReconcile, RawReconciler, RawRule, RawStage};
 use super::rule::Rule;
 use super::{
-    Catalog, HEALTH_TIMEOUT, Named, ROLLBACK_WINDOW, Reconciler, RollbackPolicy, Stage, invalid,
+    Catalog, HEALTH_TIMEOUT, LOCAL, Named, ROLLBACK_WINDOW, Reconciler, RollbackPolicy, Stage,
+    invalid,
 };
 use crate::domain::cel::Condition;
 use crate::domain::health::HealthRule;
@@ -110,7 +111,7 @@ impl RawStage {
         Ok(Stage {
             name,
             rollback: (self.rollback == RollbackPolicy::Auto).then_some(window),
-            cluster: self.cluster.unwrap_or_else(|| "local".into()),
+            cluster: self.cluster.unwrap_or_else(|| LOCAL.into()),
             rule: self.clusters,
             clusters: Vec::new(),
             after: self.after,

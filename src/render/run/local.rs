@@ -123,7 +123,6 @@ impl Local {
                 return printed;
             }
         }
-        self.idle.leave(self.at_once.saturating_sub(self.running()));
         let folder = self.folder()?;
         let command = self.command(program, &[], folder.path());
         let fresh = Warm::start(job.trust.clone(), command, folder)?;
@@ -148,7 +147,6 @@ impl Local {
     /// Runs a job in a process of its own.
     async fn once(&self, job: &Job) -> Result<String, Trouble> {
         let program = self.program(job.program)?;
-        self.idle.leave(self.at_once.saturating_sub(self.running()));
         let folder = self.folder()?;
         lay_out(folder.path(), &job.files, &job.links)
             .map_err(|error| broken("cannot lay out files", &error))?;
@@ -167,9 +165,7 @@ impl Local {
             return Err(printed_too_much());
         }
         if !status.success() {
-            let words =
-                String::from_utf8_lossy(&stderr).replace(&folder.path().display().to_string(), "");
-            return Err(Trouble::Author(without_warnings(&words)));
+            return Err(failed(&stderr, folder.path()));
         }
         Ok(String::from_utf8_lossy(&stdout).into_owned())
     }
@@ -189,8 +185,9 @@ impl Local {
         }
     }
 
-    /// A folder for a process.
+    /// A folder for a new process, which takes the place of one that waits if all are taken.
     fn folder(&self) -> Result<TempDir, Trouble> {
+        self.idle.leave(self.at_once.saturating_sub(self.running()));
         tempfile::Builder::new()
             .prefix("render-")
             .tempdir_in(&self.work)
@@ -285,6 +282,12 @@ impl Local {
             }
         }
     }
+}
+
+/// What a program says of its failure, for the author of its files: without the folder they are in.
+pub(super) fn failed(words: &[u8], folder: &Path) -> Trouble {
+    let words = String::from_utf8_lossy(words).replace(&folder.display().to_string(), "");
+    Trouble::Author(without_warnings(&words))
 }
 
 pub(super) fn printed_too_much() -> Trouble {

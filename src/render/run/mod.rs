@@ -93,9 +93,10 @@ impl Job {
     fn has_own_schema(&self) -> bool {
         self.files.iter().any(|(path, content)| {
             let name = path.rsplit('/').next().unwrap_or(path);
-            let text = String::from_utf8_lossy(content);
-            KUSTOMIZATIONS.contains(&name)
-                && (text.contains('\\') || text.to_ascii_lowercase().contains("openapi"))
+            KUSTOMIZATIONS.contains(&name) && {
+                let text = String::from_utf8_lossy(content);
+                text.contains('\\') || text.to_ascii_lowercase().contains("openapi")
+            }
         })
     }
 }

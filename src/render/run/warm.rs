@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::local::{MOST_OUTPUT, broken, lay_out, printed_too_much, without_warnings};
+use super::local::{MOST_OUTPUT, broken, failed, lay_out, printed_too_much, without_warnings};
 use super::memory::resident;
 use super::{Job, Program, Trouble, Trust};
 
@@ -28,7 +28,7 @@ const MOST_SPENT: Duration = Duration::from_secs(25);
 const MOST_KEPT: u64 = 160 << 20;
 /// The most bytes of an answer's first line, and of the words about a failure.
 const MOST_LINE: u64 = 200;
-const MOST_WORDS: u64 = 64 << 10;
+const MOST_WORDS: usize = 64 << 10;
 
 /// The program ended before it answered: its last words.
 pub(super) struct Ended(String);
@@ -72,7 +72,8 @@ impl Warm {
         mut command: Command,
         folder: TempDir,
     ) -> Result<Self, Trouble> {
-        let stderr = tempfile::tempfile().and_then(|file| Ok((file.try_clone()?, file)));
+        let stderr = tempfile::tempfile_in(folder.path());
+        let stderr = stderr.and_then(|file| Ok((file.try_clone()?, file)));
         let (stderr, written) = stderr.map_err(|error| broken("cannot start", &error))?;
         let mut child = command
             .stdin(Stdio::piped())
@@ -105,23 +106,19 @@ impl Warm {
             Err(error) => return Ok(Err(broken("cannot lay out files", &error))),
         };
         let answered = self.ask(job, &files).await;
-        let (failed, text) = answered.map_err(|_| Ended(self.last_words()))?;
+        let (is_failure, text) = answered.map_err(|_| Ended(self.last_words()))?;
         self.spent += started.elapsed();
         let Some(mut text) = text else {
             self.spent = MOST_SPENT;
             return Ok(Err(printed_too_much()));
         };
-        if failed {
-            text.truncate(usize::try_from(MOST_WORDS).unwrap_or_default());
-        }
-        let text = String::from_utf8_lossy(&text).into_owned();
-        if failed {
-            let words = text.replace(&files.display().to_string(), "");
-            let _ = std::fs::remove_dir_all(&files);
-            return Ok(Err(Trouble::Author(without_warnings(&words))));
-        }
         let _ = std::fs::remove_dir_all(&files);
-        Ok(Ok(text))
+        Ok(if is_failure {
+            text.truncate(MOST_WORDS);
+            Err(failed(&text, &files))
+        } else {
+            Ok(String::from_utf8_lossy(&text).into_owned())
+        })
     }
 
     /// Lays out the files of a job. They are made where the renderer cannot write, and then moved:
@@ -166,7 +163,7 @@ impl Warm {
     fn last_words(&mut self) -> String {
         let mut words = Vec::new();
         let read = self.stderr.seek(SeekFrom::Start(0)).and_then(|_| {
-            let mut first = (&mut self.stderr).take(MOST_WORDS);
+            let mut first = (&mut self.stderr).take(MOST_WORDS as u64);
             first.read_to_end(&mut words)
         });
         match read {
@@ -229,14 +226,13 @@ async fn sweep(waiting: Weak<Mutex<Waiting>>) {
             return;
         };
         let mut waiting = lock(&waiting);
-        let all = waiting.renderers.drain(..);
-        let (kept, ended) = all.partition(|(since, _)| since.elapsed() < KEPT);
-        waiting.renderers = kept;
+        let is_over = |(since, _): &mut (Instant, Warm)| since.elapsed() >= KEPT;
+        let ended: Vec<_> = waiting.renderers.extract_if(.., is_over).collect();
         waiting.swept = !waiting.renderers.is_empty();
-        let is_done = !waiting.swept;
+        let goes_on = waiting.swept;
         drop(waiting);
-        drop::<Vec<_>>(ended);
-        if is_done {
+        drop(ended);
+        if !goes_on {
             return;
         }
     }

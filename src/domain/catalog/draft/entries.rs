@@ -8,6 +8,7 @@ use super::namespaces::{fits, namespace};
 use super::place::{DraftedStage, Placed, is_above_stages, is_generic, placed, rank};
 use super::roots::Root;
 use super::{Catalog, Contents, text};
+use crate::domain::catalog::LOCAL;
 use crate::domain::{Invalid, Name, RepoName};
 
 /// An entry with more exceptions than that names its directories one by one.
@@ -16,8 +17,6 @@ const MOST_EXCLUDED: usize = 5;
 const MOST_LEFT_OUT: usize = 20;
 /// The namespace of objects that name none, as kubectl has it.
 pub(super) const NO_NAMESPACE: &str = "default";
-/// The cluster that windlass runs in.
-pub(super) const LOCAL: &str = "local";
 /// The stage of directories whose paths name none, where others do.
 const NO_STAGE: &str = "shared";
 
