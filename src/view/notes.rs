@@ -119,6 +119,15 @@ pub fn stays(key: &ResourceKey, why: &str) -> String {
     )
 }
 
+/// Changes of fields that Argo CD ignores.
+pub fn unseen(objects: &[ResourceKey]) -> String {
+    let names: Vec<_> = objects.iter().map(ToString::to_string).collect();
+    format!(
+        "Argo CD ignores what this changes in {} (`ignoreDifferences`), and nothing else changes: it does not sync, and the cluster stays as it is until the next sync.",
+        listed(&names)
+    )
+}
+
 /// A hook of a kind that is only run by who else uses the manifests. `words`: its annotation.
 pub fn not_run(key: &ResourceKey, words: &str) -> String {
     format!(

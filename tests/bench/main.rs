@@ -19,6 +19,7 @@ mod looks;
 mod measures;
 mod memory;
 mod plans;
+mod restart;
 mod results;
 mod rollback;
 mod size;
@@ -50,6 +51,9 @@ fn main() {
         }
         if wanted("sync") || wanted("idle") || wanted("preview") {
             syncs::syncs(&mut results, wanted("idle"), wanted("preview")).await;
+        }
+        if wanted("restart") {
+            restart::restart(&mut results).await;
         }
         if wanted("drift") {
             drift::drift(&mut results).await;

@@ -146,11 +146,21 @@ impl Peer for ArgoCd {
             .map(|(number, name)| {
                 // Some keep what leaves Git.
                 let prune = number % 8 != 7;
+                let mut options = self.sync_options.clone();
+                let ignored = match number % 4 {
+                    1 => ignored(name),
+                    3 => {
+                        options.push("RespectIgnoreDifferences=true");
+                        ignored(name)
+                    }
+                    _ => json!([]),
+                };
                 json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name, "namespace": self.namespace},
                     "spec": {"project": "default",
                         "source": {"repoURL": repository(world), "targetRevision": "main", "path": format!("apps/{name}/staging")},
                         "destination": {"server": "https://kubernetes.default.svc", "namespace": self.destination},
-                        "syncPolicy": {"automated": {"prune": prune}, "retry": {"limit": 3, "backoff": {"duration": "3s", "factor": 1, "maxDuration": "10s"}}, "syncOptions": self.sync_options}}})
+                        "syncPolicy": {"automated": {"prune": prune}, "retry": {"limit": 3, "backoff": {"duration": "3s", "factor": 1, "maxDuration": "10s"}}, "syncOptions": options},
+                        "ignoreDifferences": ignored}})
             })
             .collect();
         world.with_file(
@@ -209,6 +219,18 @@ impl Peer for ArgoCd {
         };
         all["items"].as_array()?.iter().map(of).collect()
     }
+}
+
+/// Fields that an Application does not compare: of objects that others edit, too.
+fn ignored(name: &str) -> Value {
+    let marked = |number: usize| format!("{name}-marked-{number}");
+    json!([
+        {"kind": "ConfigMap", "name": marked(0), "jsonPointers": ["/data/v", "/data/none"]},
+        {"kind": "ConfigMap", "name": marked(2), "jqPathExpressions": [".data.v", ".data.theirs"]},
+        {"kind": "ConfigMap", "name": marked(4), "managedFieldsManagers": ["kubectl-edit"]},
+        {"group": "apps", "kind": "*", "jsonPointers": ["/spec/replicas"],
+            "jqPathExpressions": [".spec.template.spec.containers[] | select(.name == \"app\") | .resources"]},
+    ])
 }
 
 /// Whether it has nothing left to do but deletions, which it does not do by itself.

@@ -149,7 +149,10 @@ pub async fn as_the_reconciler_applies(
     }
     let applying = scope.applying_of(&request.manifest).await?;
     if let (Some(applying), Some(live)) = (applying, &request.live) {
-        applying.mark_as_live(&mut request.write.payload, live);
+        let (key, payload) = (&request.manifest.key, &mut request.write.payload);
+        applying.mark_as_live(payload, live);
+        applying.leave_ignored(key, payload, live);
+        request.notes.unverified = unread(applying, key);
     }
     let declared = scope.target.declared.as_ref();
     let declared = declared.map(|by| &by.transforms);
@@ -179,6 +182,17 @@ pub async fn as_the_reconciler_applies(
         ));
     }
     Ok(request)
+}
+
+/// Which rules for ignored fields this does not evaluate.
+fn unread(applying: &Applying, key: &ResourceKey) -> Option<String> {
+    let unread = applying.unread(key);
+    (!unread.is_empty()).then(|| {
+        format!(
+            "Argo CD ignores {} (`ignoreDifferences`), which this preview does not evaluate",
+            unread.join(", ")
+        )
+    })
 }
 
 /// An object that the stage's reconciler does not apply.

@@ -44,10 +44,17 @@ pub fn hand_over(
 }
 
 /// Separates the objects that are removed from Git and protected from deletion, each with the
-/// reason. `applying`: how another reconciler applies them.
-pub fn withhold(change: Vec<Comparison>, applying: Option<&Applying>) -> (Vec<Comparison>, Named) {
+/// reason. `applying`: how another reconciler applies them. `none_left`: Git has no other objects.
+pub fn withhold(
+    change: Vec<Comparison>,
+    applying: Option<&Applying>,
+    none_left: bool,
+) -> (Vec<Comparison>, Named) {
     let kept = |live: &Live| match applying {
-        Some(applying) => applying.keeps(live),
+        Some(applying) => {
+            let last = applying.keeps_last().filter(|_| none_left);
+            applying.keeps(live).or(last)
+        }
         None => sync::protected(live),
     };
     let withheld = change
@@ -124,7 +131,7 @@ mod tests {
             Comparison::new(key("gone"), object(json!({})), Side::Absent),
             Comparison::new(key("there"), object(kept.clone()), object(kept)),
         ];
-        let (change, withheld) = withhold(change, None);
+        let (change, withheld) = withhold(change, None, false);
         assert_eq!(names(&change), ["gone", "there"]);
         assert_eq!(withheld.len(), 1);
     }

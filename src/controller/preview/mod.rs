@@ -7,6 +7,7 @@
 //! - `rendered`: both sides of an application, rendered, and then normalized for its cluster
 //! - `compare`: the change of each object; `hooks`: the hooks that run
 //! - `claimed`: objects that another application has too, and those that stay
+//! - `unseen`: what another reconciler does not compare
 //! - `impact`: what a reviewer would otherwise look up in the cluster
 
 mod claimed;
@@ -15,6 +16,7 @@ mod git;
 mod hooks;
 mod impact;
 mod rendered;
+mod unseen;
 
 pub use git::{Changes, GitDiff, Touched, changes_between, git_diff, unmatched};
 
@@ -37,6 +39,7 @@ use claimed::{hand_over, refuse_claimed, withhold};
 use compare::{Compared, Sides, compare};
 use hooks::hooks_that_run;
 use rendered::{Normalized, Rendering, refusals, unreachable};
+use unseen::take_unseen;
 
 /// The inputs that an application was synced from last, if they differ from the base's.
 pub fn synced_of(
@@ -180,12 +183,18 @@ async fn compared(
         inventory: &status.inventory,
     };
     let mut compared = compare(scope, sides).await?;
+    let applying = scope.applying().await?;
+    let unseen = take_unseen(&mut compared, applying);
     let (known, added) = refusals(&base.outside, &head.outside);
     compared.change.extend(added);
     compared.waiting.extend(known);
     let first = status.synced_revision.is_none();
-    let hooks = hooks_that_run(scope, &base.hooks, &head.hooks, first, &mut notes).await?;
-    compared.change.extend(hooks);
+    if unseen.is_empty() {
+        let hooks = hooks_that_run(scope, &base.hooks, &head.hooks, first, &mut notes).await?;
+        compared.change.extend(hooks);
+    } else {
+        notes.push(view::unseen(&unseen));
+    }
     // The file of each refused object, for whoever has to fix it.
     for comparison in &mut compared.change {
         let Comparison {
@@ -217,7 +226,7 @@ fn planned(
 ) -> ApplicationPreview {
     let change = refuse_claimed(compared.change, head, &claimant);
     let (change, handed) = hand_over(change, &claimant);
-    let (change, withheld) = withhold(change, applying);
+    let (change, withheld) = withhold(change, applying, head.is_empty());
     preview.plan = Plan::new(mask, change);
     preview.drift = Plan::new(mask, compared.drift);
     preview.waiting = Plan::new(mask, compared.waiting);

@@ -1,8 +1,11 @@
 //! Argo CD's application-controller: client-side apply, or server-side apply by
 //! force where its sync options ask for that.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
+use super::ignored::IgnoredFields;
 use super::{Method, set};
 use crate::domain::Live;
 use crate::domain::catalog::Named;
@@ -33,6 +36,15 @@ pub struct ArgoCd {
     options: Vec<String>,
     /// It syncs by itself, but does not prune.
     keeps_all: bool,
+    /// It syncs by itself, and not if nothing would be left.
+    keeps_last: bool,
+    /// It syncs by itself.
+    automated: bool,
+    /// Nothing that it compares differs from Git.
+    synced: bool,
+    /// Objects that differ from Git.
+    differing: BTreeSet<ResourceKey>,
+    ignored: IgnoredFields,
 }
 
 impl ArgoCd {
@@ -42,13 +54,14 @@ impl ArgoCd {
         object: Option<&Live>,
         settings: Option<&Live>,
     ) -> Self {
-        let spec = object.map_or(&Value::Null, |object| &object["spec"]);
+        let of = |field| object.map_or(&Value::Null, |object| &object[field]);
+        let (spec, status) = (of("spec"), of("status"));
         let setting = |name: &str| {
             let text = settings?["data"][name].as_str()?;
             (!text.is_empty()).then(|| text.to_string())
         };
         // In another namespace than Argo CD's own, its name has that in front.
-        let home = object.and_then(|object| object["status"]["controllerNamespace"].as_str());
+        let home = status["controllerNamespace"].as_str();
         let instance = match home {
             Some(home) if home != named.namespace => format!("{}_{}", named.namespace, named.name),
             _ => named.name.clone(),
@@ -56,6 +69,7 @@ impl ArgoCd {
         let method = setting("application.resourceTrackingMethod");
         let key = || setting("application.instanceLabelKey").unwrap_or_else(|| ARGO_LABEL.into());
         let automated = &spec["syncPolicy"]["automated"];
+        let is_automated = automated.is_object() && automated["enabled"] != false;
         let options = spec["syncPolicy"]["syncOptions"]
             .as_array()
             .into_iter()
@@ -74,7 +88,12 @@ impl ArgoCd {
                 .filter_map(Value::as_str)
                 .map(str::to_string)
                 .collect(),
-            keeps_all: automated.is_object() && automated["prune"] != true,
+            keeps_all: is_automated && automated["prune"] != true,
+            keeps_last: is_automated && automated["allowEmpty"] != true,
+            automated: is_automated,
+            synced: status["sync"]["status"] == "Synced",
+            differing: differing(status),
+            ignored: IgnoredFields::of(spec, settings.map_or(&Value::Null, |all| &all["data"])),
         }
     }
 
@@ -137,6 +156,43 @@ impl ArgoCd {
             .then(|| "its deletion waits for a confirmation in Argo CD".to_string())
     }
 
+    /// Why it deletes nothing if nothing is left of an Application.
+    pub(super) fn keeps_last(&self) -> Option<String> {
+        self.keeps_last.then(|| {
+            "nothing would be left of its Application, whose `spec.syncPolicy.automated.allowEmpty` is off".into()
+        })
+    }
+
+    /// Sets what a sync leaves as it is.
+    pub(super) fn leave_ignored(&self, key: &ResourceKey, wanted: &mut Value, live: &Live) {
+        if self.respects_ignored() {
+            self.ignored.as_live(key, wanted, live);
+        }
+    }
+
+    pub(super) fn unread<'a>(&'a self, key: &'a ResourceKey) -> Vec<&'a str> {
+        self.ignored.unread(key)
+    }
+
+    /// Whether it does not sync for what differs.
+    pub(super) fn ignores(&self, key: &ResourceKey, before: &Live, after: &Live) -> bool {
+        self.automated && self.synced && self.ignored.hides(key, before, after)
+    }
+
+    /// Whether a sync changes an object that Git does not change.
+    pub(super) fn sets_back(&self, key: &ResourceKey) -> bool {
+        let resets = || {
+            self.ignored.concerns(key)
+                && !self.respects_ignored()
+                && !self.has_option("ApplyOutOfSyncOnly=true")
+        };
+        self.differing.contains(key) || resets()
+    }
+
+    fn respects_ignored(&self) -> bool {
+        self.has_option("RespectIgnoreDifferences=true")
+    }
+
     pub(super) fn recreates(&self, wanted: &Value) -> bool {
         // kubectl refuses --force with --server-side.
         self.asks(wanted, "Force=true") && !self.server_side(wanted)
@@ -157,7 +213,7 @@ impl ArgoCd {
 
     /// Its structured merge diff, for Applications with server-side apply.
     pub(super) fn compares_by_schema(&self) -> bool {
-        self.options.iter().any(|one| one == "ServerSideApply=true")
+        self.has_option("ServerSideApply=true")
     }
 
     fn server_side(&self, wanted: &Value) -> bool {
@@ -166,8 +222,26 @@ impl ArgoCd {
 
     /// Whether an object or the whole Application has a sync option.
     fn asks(&self, object: &Value, option: &str) -> bool {
-        has(object, option) || self.options.iter().any(|one| one == option)
+        has(object, option) || self.has_option(option)
     }
+
+    fn has_option(&self, option: &str) -> bool {
+        self.options.iter().any(|one| one == option)
+    }
+}
+
+/// The objects that an Application's status lists as differing.
+fn differing(status: &Value) -> BTreeSet<ResourceKey> {
+    let all = status["resources"].as_array().into_iter().flatten();
+    let differing = all.filter(|one| one["status"] == "OutOfSync");
+    let text = |one: &Value, field: &str| one[field].as_str().unwrap_or_default().to_string();
+    let key = |one| ResourceKey {
+        group: text(one, "group"),
+        kind: text(one, "kind"),
+        namespace: Some(text(one, "namespace")).filter(|name| !name.is_empty()),
+        name: text(one, "name"),
+    };
+    differing.map(key).collect()
 }
 
 /// Whether an object's own sync options have one.

@@ -13,6 +13,7 @@
 mod argo_cd;
 mod flux;
 mod helm;
+mod ignored;
 mod three_way;
 
 use serde_json::Value;
@@ -98,6 +99,45 @@ impl Applying {
             Self::Flux(_) if release::release_of_live(live).is_some() => helm::keeps(live),
             Self::Flux(flux) => flux.keeps(live),
             Self::Helm => helm::keeps(live),
+        }
+    }
+
+    /// Why it deletes no object that is no longer in Git if Git has no other.
+    pub fn keeps_last(&self) -> Option<String> {
+        match self {
+            Self::ArgoCd(argo_cd) => argo_cd.keeps_last(),
+            Self::Flux(_) | Self::Helm => None,
+        }
+    }
+
+    /// Sets the fields that it leaves as they are, whatever Git has.
+    pub fn leave_ignored(&self, key: &ResourceKey, wanted: &mut Value, live: &Live) {
+        if let Self::ArgoCd(argo_cd) = self {
+            argo_cd.leave_ignored(key, wanted, live);
+        }
+    }
+
+    /// Whether its sync may change an object that Git does not change.
+    pub fn sets_back(&self, key: &ResourceKey) -> bool {
+        match self {
+            Self::ArgoCd(argo_cd) => argo_cd.sets_back(key),
+            Self::Flux(_) | Self::Helm => false,
+        }
+    }
+
+    /// Expressions of its rules for ignored fields that windlass does not evaluate.
+    pub fn unread<'a>(&'a self, key: &'a ResourceKey) -> Vec<&'a str> {
+        match self {
+            Self::ArgoCd(argo_cd) => argo_cd.unread(key),
+            Self::Flux(_) | Self::Helm => Vec::new(),
+        }
+    }
+
+    /// Whether it applies nothing for what differs between the two.
+    pub fn ignores(&self, key: &ResourceKey, before: &Live, after: &Live) -> bool {
+        match self {
+            Self::ArgoCd(argo_cd) => argo_cd.ignores(key, before, after),
+            Self::Flux(_) | Self::Helm => false,
         }
     }
 

@@ -75,13 +75,20 @@ pub fn merge_key(kind: &str, list: &str) -> Option<&'static str> {
 
 /// Which kind of object is merged.
 #[derive(Clone, Copy)]
-struct Schema<'a> {
+pub(super) struct Schema<'a> {
     /// None: a custom resource, whose lists are replaced.
     kind: Option<&'a str>,
 }
 
-impl Schema<'_> {
-    fn merge_key(self, field: &str, items: &[Value]) -> Option<&'static str> {
+impl<'a> Schema<'a> {
+    pub(super) fn of(group: &str, kind: &'a str) -> Self {
+        Self {
+            kind: BUILT_IN.contains(&group).then_some(kind),
+        }
+    }
+
+    /// The key of a list's items.
+    pub(super) fn merge_key(self, field: &str, items: &[Value]) -> Option<&'static str> {
         let key = merge_key(self.kind?, field)?;
         items.iter().all(|item| !item[key].is_null()).then_some(key)
     }
@@ -105,9 +112,7 @@ pub fn three_way(
     wanted: &Value,
     live: &Live,
 ) -> Value {
-    let schema = Schema {
-        kind: BUILT_IN.contains(&group).then_some(kind),
-    };
+    let schema = Schema::of(group, kind);
     merged(schema, "", last.unwrap_or(&Value::Null), wanted, live)
 }
 

@@ -58,6 +58,11 @@ pub(super) fn applied_in(object: &Value, manager: &str) -> FieldSet {
     )
 }
 
+/// The fields of the managers that match, however they wrote them.
+pub fn owned_by_managers(live: &Live, matches: impl Fn(&str) -> bool) -> FieldSet {
+    owned_by(live, |entry| matches(&entry.manager))
+}
+
 /// Whether a manager owns a field by server-side apply.
 pub fn applies(live: &Live, manager: &str, field: &FieldPath) -> bool {
     applied_in(live, manager).contains(field)

@@ -32,7 +32,7 @@ pub use adoption::{
 };
 pub use conflicts::{Conflict, claims_on_data, resolve};
 pub use hash::ownership_hash;
-pub use managed::{applies, entries};
+pub use managed::{applies, entries, owned_by_managers};
 pub use managed_by::{ARGO_LABEL, ManagedBy, managed_by, was_reconciled, without_marks};
 pub use prediction::{of_others, outdated_defaults, without_dropped};
 pub use rules::{FieldRule, FieldRules};

@@ -156,7 +156,8 @@ pub enum Side {
 }
 
 impl Side {
-    fn object(&self) -> Option<&Live> {
+    /// The object, if there is one and it is not refused.
+    pub fn object(&self) -> Option<&Live> {
         match self {
             Self::Object(object, _) => Some(object),
             _ => None,

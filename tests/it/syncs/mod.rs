@@ -17,6 +17,7 @@ mod discovered;
 mod encrypted;
 pub mod external;
 mod hooks;
+mod ignored;
 mod moving;
 mod releases;
 mod requests;

@@ -85,6 +85,7 @@ async fn moved(
     entries: &Entries<'_>,
 ) -> Result<(Vec<(ResourceKey, String)>, usize)> {
     let (mut moved, mut unmoved) = (Vec::new(), 0);
+    let applying = scope.applying().await?;
     for key in base.keys().chain(head.keys()).collect::<BTreeSet<_>>() {
         let (old, new) = (base.get(key), head.get(key));
         // By the API version of the head: the base's may no longer be served.
@@ -93,7 +94,8 @@ async fn moved(
         };
         if hash_of(old) == hash_of(new) {
             // windlass does not watch objects that Argo CD or Flux applies.
-            let unchanged = !scope.applies()
+            let set_back = applying.is_some_and(|applying| applying.sets_back(key));
+            let unchanged = !scope.applies() && !set_back
                 || match scope.cluster.lookup(key, &manifest.version).await? {
                     Some(Lookup::Found(live)) => {
                         is_as_applied(entries.get(key).copied(), hash, &live)
