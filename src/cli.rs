@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::Ended;
 use crate::config::{ServeArgs, optional, program, projects};
 use crate::operate::Operate;
+use crate::outgoing::Outgoing;
 use crate::plan::{ImportArgs, InitArgs, PlanArgs, ValidateArgs};
 use crate::rbac::RbacArgs;
 use crate::render::jail::{self, JailArgs};
@@ -20,6 +21,7 @@ use crate::render::run::RenderArgs;
 use crate::sandbox::demo::DemoArgs;
 use crate::setup::SetupArgs;
 use crate::telemetry;
+use crate::traces::Traces;
 
 /// Hauls a change from a CI image build to a running cluster, through pull requests.
 #[derive(Parser)]
@@ -187,7 +189,14 @@ async fn render(args: RenderArgs) -> anyhow::Result<()> {
 /// Serves. When a kubeconfig changed, this program takes its own place: nothing of the time before
 /// goes on then, and the pod is the same.
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    telemetry::log_to_stderr(&args.log, args.log_format)?;
+    let traces = match &args.traces {
+        Some(endpoint) => Some(Traces::to(
+            endpoint,
+            &Outgoing::new(args.ca_file.as_deref())?,
+        )?),
+        None => None,
+    };
+    telemetry::record(&args.log, args.log_format, traces.as_ref())?;
     let settings = args.settings()?;
     let bind = async |address| {
         TcpListener::bind(address)
@@ -206,7 +215,11 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         tracing::info!("stopping");
         signal.cancel();
     });
-    let ended = crate::app::run(settings, listener, metrics, signalled.child_token()).await?;
+    let ended = crate::app::run(settings, listener, metrics, signalled.child_token()).await;
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    let ended = ended?;
     if ended == Ended::Stopped || signalled.is_cancelled() {
         return Ok(());
     }

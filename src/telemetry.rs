@@ -10,7 +10,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::traces::Traces;
 
 /// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -22,16 +26,24 @@ pub enum LogFormat {
 /// Logs go to standard error. kube logs the whole body of a response that it cannot parse, and that
 /// may hold a Secret: those messages are turned off.
 pub fn log_to_stderr(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+    record(filter, format, None)
+}
+
+/// The same, with traces.
+pub fn record(filter: &str, format: LogFormat, traces: Option<&Traces>) -> anyhow::Result<()> {
     let filter: EnvFilter =
         format!("{filter},kube_client::client=error,kube_client::client::builder=off").parse()?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(|| OneLine(std::io::stderr()));
-    match format {
-        LogFormat::Text => builder.with_ansi(false).try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    }
-    .map_err(|error| anyhow::anyhow!("logging is set up already: {error}"))
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| OneLine(std::io::stderr()));
+    let lines: Box<dyn Layer<_> + Send + Sync> = match format {
+        LogFormat::Text => lines.with_ansi(false).with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+    };
+    let traces = traces.map(|traces| traces.layer().boxed());
+    let layers: Vec<_> = [Some(lines), traces].into_iter().flatten().collect();
+    tracing_subscriber::registry()
+        .with(layers)
+        .try_init()
+        .map_err(|error| anyhow::anyhow!("logging is set up already: {error}"))
 }
 
 /// Writes each log record as one line. Text from outside, such as a path or a server's message, can

@@ -16,10 +16,12 @@ use kube::{Api, Client};
 use pods::Pods;
 use reconcilers::Reconcilers;
 use tokio::sync::{Notify, mpsc};
+use tracing::Instrument as _;
 
 use crate::domain::fence::ServiceAccount;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{Live, StageKey, TargetKey};
+use crate::traces;
 
 pub mod store;
 
@@ -231,7 +233,11 @@ impl Cluster {
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<std::result::Result<T, Box<Status>>> {
         let _in_flight = self.limit.acquire().await;
-        let answer = call(what, request).await;
+        let span = traces::cluster(&self.name, what);
+        let answer = call(what, request).instrument(span.clone()).await;
+        if answer.is_err() {
+            traces::failed(&span);
+        }
         self.limit
             .record(matches!(answer, Err(Error::Unavailable { .. })));
         // A 404 without the reason `NotFound` means that the API is missing, not the object:

@@ -252,6 +252,11 @@ pub struct ServeArgs {
     )]
     pub log: String,
 
+    /// Collector of OpenTelemetry traces (OTLP over HTTP, such as http://otel-collector:4318), which
+    /// get each reconcile; the other OTEL_* variables count as well
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub traces: Option<String>,
+
     /// Format of log lines
     #[arg(long, env = "WINDLASS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

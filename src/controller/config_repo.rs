@@ -250,13 +250,13 @@ impl Reader {
         fetch: impl FnOnce(&Mirrors, &Remote<'_>) -> anyhow::Result<T> + Send + 'static,
     ) -> Result<T> {
         let (url, session) = self.remote(repo).await?;
-        let ctx = self.clone();
+        let (ctx, span) = (self.clone(), tracing::Span::current());
         let run = move || {
             let remote = Remote {
                 url: &url,
                 token: session.token(),
             };
-            fetch(&ctx.mirrors, &remote)
+            span.in_scope(|| fetch(&ctx.mirrors, &remote))
         };
         let fetched = tokio::task::spawn_blocking(run)
             .await

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::{DEBOUNCE, Error, Kind, Result};
+use crate::traces;
 
 /// When a key is reconciled again without an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,8 +201,24 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
         while !stop.is_cancelled() {
             let wait = match self.take() {
                 Ok(key) => {
-                    let span = tracing::info_span!("reconcile", queue = self.name, %key);
-                    let task = tokio::spawn(reconcile(key.clone()).instrument(span));
+                    let span = tracing::info_span!(
+                        "reconcile",
+                        queue = self.name,
+                        %key,
+                        otel.status_code = tracing::field::Empty,
+                    );
+                    let (reconcile, of) = (reconcile(key.clone()), span.clone());
+                    let reconcile = async move {
+                        let outcome = reconcile.await;
+                        if outcome
+                            .as_ref()
+                            .is_err_and(|error| error.kind() != Kind::Stale)
+                        {
+                            traces::failed(&of);
+                        }
+                        outcome
+                    };
+                    let task = tokio::spawn(reconcile.instrument(span));
                     let queue = self.clone();
                     tracker.spawn(async move {
                         let outcome = task.await.unwrap_or_else(|panic| {

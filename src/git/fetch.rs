@@ -23,6 +23,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::Remote;
 use crate::domain::FOREIGN_IDS;
 use crate::outgoing::{Outgoing, advice};
+use crate::traces;
 
 /// The repository's objects have ids that windlass does not support.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,7 @@ pub(super) fn fetch_into(
     wanted: &Wanted<'_>,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
+    let _span = traces::fetch(remote.url).entered();
     let fetched = fetch(repo, outgoing, remote, wanted, stop);
     fetched.map_err(|error| {
         let causes = format!("{error:#}");

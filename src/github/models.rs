@@ -223,6 +223,7 @@ pub struct CheckRun {
 #[derive(Debug, Clone, Deserialize)]
 pub struct CheckOutput {
     pub title: Option<String>,
+    pub summary: Option<String>,
     pub text: Option<String>,
 }
 

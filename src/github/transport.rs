@@ -11,11 +11,13 @@ use http_body_util::combinators::BoxBody;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use super::answers::{classified, clock_skew, limited, unexpected, with_clock, without_answer};
 use super::enterprise::heed;
 use super::{Error, GitHub, Lane, Result, Session, Writer, locked};
 use crate::domain::{FOREIGN_IDS, RepoName};
+use crate::traces;
 
 /// A request that is yet to be sent. Boxed, since octocrab's are large and many functions hold one.
 pub(super) type Request<'a> =
@@ -168,8 +170,11 @@ impl GitHub {
             .turn(lane)
             .await
             .map_err(|limited| rate_limited(what, limited.wait))?;
+        let span = traces::github(what);
         let response = request
+            .instrument(span.clone())
             .await
+            .inspect_err(|_| traces::failed(&span))
             .map_err(|error| without_answer(&error, what.into(), &self.api_url))?;
         heed(&self.version_told, response.headers());
         self.count(what, response.status().as_u16());

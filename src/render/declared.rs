@@ -2,6 +2,7 @@
 //! the changes that the object makes to a kustomization and to rendered objects.
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::complete::{Wanted, What};
 use super::dependencies::{Dependency, chart_version, is_exact, line};
@@ -50,26 +51,6 @@ pub(super) fn declared(
         return Ok(None);
     };
     let build = written.build(&object)?;
-    let mut walk = Walk::new(tree);
-    let place = |directory: &str| RenderSource {
-        directory: directory.into(),
-        helm: build.helm.clone(),
-        written: None,
-        ..source.clone()
-    };
-    let (directory, how) = match &build.place {
-        Place::Directory(directory) => {
-            let how = walk.directory(&place(directory), &build, written)?;
-            (directory.clone(), how)
-        }
-        Place::Chart { name, .. } => {
-            let directory = format!("{FETCHED}{name}");
-            let at = line(file, text.as_bytes(), name);
-            let how = walk.chart_elsewhere(&place(&directory), &build.place, at)?;
-            (directory, how)
-        }
-    };
-    let releases = walk.releases(&object, written)?;
     let by = Declaration {
         file: file.clone(),
         // The file is the same for all that a set makes.
@@ -81,8 +62,46 @@ pub(super) fn declared(
         object,
         build,
     };
-    let inputs = walk.inputs(&directory, how, Some(by));
-    Ok(Some(inputs.with(releases)))
+    let others = by.build.beside.iter().map(|build| {
+        let by = Declaration {
+            build: build.clone(),
+            ..by.clone()
+        };
+        of_source(tree, source, written, by)
+    });
+    let others = others.collect::<Result<_, _>>()?;
+    Ok(Some(of_source(tree, source, written, by)?.beside(others)))
+}
+
+/// The inputs of one of the sources that are rendered.
+fn of_source(
+    tree: &Source<'_>,
+    source: &RenderSource,
+    written: &Written,
+    by: Declaration,
+) -> Result<Inputs, Invalid> {
+    let mut walk = Walk::new(tree);
+    let build = &by.build;
+    let place = |directory: &str| RenderSource {
+        directory: directory.into(),
+        helm: build.helm.clone(),
+        written: None,
+        ..source.clone()
+    };
+    let (directory, how) = match &build.place {
+        Place::Directory(directory) => {
+            let how = walk.directory(&place(directory), build, written)?;
+            (directory.clone(), how)
+        }
+        Place::Chart { name, .. } => {
+            let directory = format!("{FETCHED}{name}");
+            let at = line(&by.file, by.text.as_bytes(), name);
+            let how = walk.chart_elsewhere(&place(&directory), &build.place, at)?;
+            (directory, how)
+        }
+    };
+    let releases = walk.releases(&by.object, written)?;
+    Ok(walk.inputs(&directory, how, Some(by)).with(releases))
 }
 
 impl Walk<'_> {
@@ -199,6 +218,24 @@ impl Walk<'_> {
 }
 
 impl Inputs {
+    /// With other sources that are rendered.
+    pub(super) fn beside(mut self, others: Vec<Self>) -> Self {
+        if others.is_empty() {
+            return self;
+        }
+        let mut hash = Sha256::new();
+        hash.update(&self.hash);
+        others.iter().for_each(|other| hash.update(&other.hash));
+        self.hash = hex::encode(hash.finalize());
+        self.beside = others;
+        self
+    }
+
+    /// All sources that are rendered, each without the others.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.beside)
+    }
+
     /// Whether what is rendered is deleted with the object that declares it; None: none does.
     pub fn deletes(&self) -> Option<bool> {
         self.declaration.as_ref().map(|by| by.build.deletes)

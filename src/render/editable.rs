@@ -42,13 +42,20 @@ impl Inputs {
             place: self.directory.clone(),
             ..Files::default()
         };
-        if let How::Helm(chart) = &self.how {
-            let own = |path: &&String| is_own(&self.directory, path) && !is_link(path);
-            files.last_values = chart.values.iter().rfind(own).cloned();
-        }
         if let Some(by) = self.declaration.as_ref().filter(|by| !by.is_made) {
             let file = (Kind::Manifests, by.text.clone());
             files.own.insert(by.file.clone(), file);
+        }
+        self.sources()
+            .for_each(|one| one.editable_of_source(&is_link, &mut files));
+        files
+    }
+
+    fn editable_of_source(&self, is_link: impl Fn(&str) -> bool, files: &mut Files) {
+        if let How::Helm(chart) = &self.how {
+            let own = |path: &&String| is_own(&self.directory, path) && !is_link(path);
+            let last = chart.values.iter().rfind(own).cloned();
+            files.last_values = files.last_values.take().or(last);
         }
         for (path, content) in &self.files {
             let (Some(kind), Ok(text)) = (self.kind_of(path), std::str::from_utf8(content)) else {
@@ -60,7 +67,6 @@ impl Inputs {
             };
             side.insert(path.clone(), (kind, text.into()));
         }
-        files
     }
 
     /// None: it is no file that an image stands in, as a template.

@@ -71,6 +71,8 @@ pub struct Inputs {
     pub(super) ksops: Vec<Generator>,
     /// What its HelmReleases take from the tree. None: there are none.
     pub(super) releases: Option<Arc<OfReleases>>,
+    /// The other sources that are rendered, in their order.
+    pub(super) beside: Vec<Self>,
     /// The hash over paths and contents.
     pub hash: String,
 }
@@ -93,19 +95,20 @@ impl Inputs {
             inflations: Vec::new(),
             ksops: Vec::new(),
             releases: None,
+            beside: Vec::new(),
             hash,
         }
     }
 
     /// Whether the rendering depends on the destination.
     pub fn asks_the_cluster(&self) -> bool {
-        matches!(self.how, How::Helm(_)) || self.releases.is_some()
+        self.releases.is_some() || self.sources().any(|one| matches!(one.how, How::Helm(_)))
     }
 
     pub fn reads(&self, path: &str) -> bool {
         let declaration = self.declaration.as_ref();
         let releases = self.releases.as_ref();
-        self.files.contains_key(path)
+        self.sources().any(|one| one.files.contains_key(path))
             || declaration.is_some_and(|by| by.file == path)
             || releases.is_some_and(|releases| releases.reads(path))
     }
@@ -117,7 +120,8 @@ impl Inputs {
 
     /// The paths of all files that the rendering reads.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.files.keys().map(String::as_str)
+        let all = self.sources().flat_map(|one| one.files.keys());
+        all.map(String::as_str)
     }
 }
 
@@ -196,7 +200,7 @@ fn identity(
         hash.update(format!("\0{path}\0{to}"));
     }
     if let Some(by) = declaration {
-        hash.update(format!("{:?}", by.build));
+        hash.update(by.build.identity());
     }
     hex::encode(hash.finalize())
 }
@@ -248,6 +252,7 @@ impl<'a> Walk<'a> {
             inflations: self.inflations,
             ksops: self.ksops,
             releases: None,
+            beside: Vec::new(),
         }
     }
 

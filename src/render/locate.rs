@@ -13,35 +13,40 @@ impl Inputs {
     /// hash) and templates of charts are not found.
     pub fn locate(&self, key: &ResourceKey, field: Option<&FieldPath>) -> Option<FileLine> {
         // The application's own directory comes first: its author knows the patches there.
-        let (own, others): (Vec<_>, Vec<_>) = self
-            .files
-            .iter()
-            .partition(|(path, _)| is_own(&self.directory, path));
-        own.into_iter().chain(others).find_map(|(path, content)| {
-            let text = std::str::from_utf8(content).ok()?;
-            let mut line = 1;
-            for document in edit::split_documents(text) {
-                // Only parse documents that mention kind and name: most files are about something
-                // else.
-                let may_define = document.contains(&key.kind) && document.contains(&key.name);
-                let parsed = if may_define {
-                    yaml::documents(document).ok()
-                } else {
-                    None
-                };
-                let is = |value: &Value| {
-                    value["kind"] == key.kind.as_str()
-                        && value["metadata"]["name"] == key.name.as_str()
-                };
-                if parsed.is_some_and(|all| all.iter().any(is)) {
-                    let line = line + line_in(document, field);
-                    let path = path.clone();
-                    return Some(FileLine { path, line });
+        let files = self.sources().flat_map(|one| {
+            let own = |path: &String| is_own(&one.directory, path);
+            one.files
+                .iter()
+                .map(move |(path, content)| (own(path), path, content))
+        });
+        let (own, others): (Vec<_>, Vec<_>) = files.partition(|(is_own, ..)| *is_own);
+        own.into_iter()
+            .chain(others)
+            .find_map(|(_, path, content)| {
+                let text = std::str::from_utf8(content).ok()?;
+                let mut line = 1;
+                for document in edit::split_documents(text) {
+                    // Only parse documents that mention kind and name: most files are about something
+                    // else.
+                    let may_define = document.contains(&key.kind) && document.contains(&key.name);
+                    let parsed = if may_define {
+                        yaml::documents(document).ok()
+                    } else {
+                        None
+                    };
+                    let is = |value: &Value| {
+                        value["kind"] == key.kind.as_str()
+                            && value["metadata"]["name"] == key.name.as_str()
+                    };
+                    if parsed.is_some_and(|all| all.iter().any(is)) {
+                        let line = line + line_in(document, field);
+                        let path = path.clone();
+                        return Some(FileLine { path, line });
+                    }
+                    line += document.matches('\n').count();
                 }
-                line += document.matches('\n').count();
-            }
-            None
-        })
+                None
+            })
     }
 }
 

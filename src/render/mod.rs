@@ -29,9 +29,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::Instrument as _;
 
 use crate::domain::Invalid;
 use crate::domain::manifest::Manifest;
+use crate::traces;
 
 mod budget;
 mod chart;
@@ -243,7 +245,7 @@ impl Renderer {
     ) -> Result<Arc<Stored>, NotRendered> {
         let key = self.key(inputs, release.as_ref());
         let rendering = async {
-            let (mut manifests, repeated) = self.build(inputs, release.clone()).await?;
+            let (mut manifests, repeated) = self.build_all(inputs, release.as_ref()).await?;
             if let (Some(cluster), Some(releases)) = (&release, &inputs.releases) {
                 manifests = self.with_releases(manifests, releases, cluster).await?;
             }
@@ -268,11 +270,29 @@ impl Renderer {
         stored.map_err(|error: Arc<NotRendered>| (*error).clone())
     }
 
-    /// Renders by the tool that the directory needs. With the keys that are repeated.
+    /// Renders all sources: of an object that several have, the last one counts. With the keys that
+    /// are repeated.
+    async fn build_all(
+        &self,
+        inputs: &Inputs,
+        release: Option<&Release>,
+    ) -> Result<(Vec<Manifest>, Vec<String>), NotRendered> {
+        let (mut manifests, mut repeated) = self.build(inputs, release).await?;
+        for other in &inputs.beside {
+            let (more, keys) = self.build(other, release).await?;
+            let known: BTreeSet<_> = more.iter().map(|manifest| &manifest.key).collect();
+            manifests.retain(|manifest| !known.contains(&manifest.key));
+            manifests.extend(more);
+            repeated.extend(keys);
+        }
+        Ok((manifests, repeated))
+    }
+
+    /// Renders a source by the tool that its directory needs.
     async fn build(
         &self,
         inputs: &Inputs,
-        release: Option<Release>,
+        release: Option<&Release>,
     ) -> Result<(Vec<Manifest>, Vec<String>), NotRendered> {
         let inputs = &*self.complete(inputs).await?;
         match &inputs.how {
@@ -288,7 +308,7 @@ impl Renderer {
                 let release = release.ok_or_else(|| {
                     Invalid(format!("{}: a chart needs a destination", inputs.directory))
                 })?;
-                self.helm(inputs, chart, &release).await
+                self.helm(inputs, chart, release).await
             }
         }
     }
@@ -317,7 +337,8 @@ impl Renderer {
             trust: self.trust(),
             most,
         };
-        let (took, printed) = self.shared.runner.run(&job).await;
+        let span = traces::rendering(program.name(), &inputs.directory);
+        let (took, printed) = self.shared.runner.run(&job).instrument(span).await;
         if let Some(budget) = &self.budget {
             let length = printed.as_ref().map_or(0, String::len);
             if !budget.take(took, length) {

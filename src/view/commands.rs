@@ -191,10 +191,18 @@ fn row(row: &Row) -> String {
             });
             format!("- windlass merges nothing into `{title}` by itself {until}")
         }
-        Ok(Done::RollsBack { to, healthy }) => {
+        Ok(Done::RollsBack {
+            to,
+            healthy,
+            reviewed,
+        }) => {
             let healthy = healthy.as_ref().map(|it| format!(", healthy on {}", it.at));
+            let merges = match reviewed {
+                true => "once it is approved",
+                false => "by itself as soon as its gates pass",
+            };
             format!(
-                "- a pull request takes `{title}` back to {}{}; until `/resume`, windlass merges nothing else into it by itself",
+                "- windlass opens a pull request that takes `{title}` back to {}{}, and merges it {merges}; GitHub links it below. Until `/resume`, windlass merges nothing else into `{title}` by itself",
                 to.short(),
                 healthy.unwrap_or_default()
             )

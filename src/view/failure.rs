@@ -1,4 +1,5 @@
-//! A roll-out that fails: a comment of its own, since GitHub tells nobody of an edit.
+//! A roll-out that fails or waits for a decision: a comment of its own, since GitHub tells nobody of
+//! an edit.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +7,7 @@ use serde::Serialize;
 
 use super::markdown::{bounded, code, quoted};
 use super::render;
-use crate::domain::pull_request::Rollout;
+use crate::domain::pull_request::{Rollout, RolloutState};
 
 const FAILED: &str = "<!-- windlass:failed ";
 
@@ -24,17 +25,32 @@ struct FailureView {
     marker: String,
     people: String,
     applications: Vec<FailingView>,
+    /// Whether one of them fails.
+    fails: bool,
 }
 
 #[derive(Serialize)]
 struct FailingView {
     title: String,
+    /// It waits for a decision.
+    waits: bool,
     message: String,
 }
 
-/// The comment about applications that fail after a merge.
+fn waits(rollout: &Rollout) -> bool {
+    rollout.state == RolloutState::Undecided
+}
+
+/// What a comment is about, as its marker has it: an application's title, and `?` if it waits for a
+/// decision.
+pub fn failing_name(rollout: &Rollout) -> String {
+    let question = if waits(rollout) { "?" } else { "" };
+    format!("{}{question}", rollout.key.title())
+}
+
+/// The comment about applications that fail, or wait for a decision, after a merge.
 pub fn failure(failing: &[&Rollout], people: &People) -> String {
-    let titles: Vec<_> = failing.iter().map(|one| one.key.title()).collect();
+    let names: Vec<_> = failing.iter().map(|one| failing_name(one)).collect();
     let merged = match &people.merged_by {
         Some(login) => format!(" by @{login}"),
         None => " by windlass".into(),
@@ -58,21 +74,23 @@ pub fn failure(failing: &[&Rollout], people: &People) -> String {
     let text = render(
         "failure.md",
         FailureView {
-            marker: format!("{FAILED}{} -->", titles.join(",")),
+            marker: format!("{FAILED}{} -->", names.join(",")),
             people: format!("{merged}{approved}{of}"),
             applications: failing
                 .iter()
                 .map(|one| FailingView {
                     title: quoted(&one.key.title()),
+                    waits: waits(one),
                     message: code(&one.message),
                 })
                 .collect(),
+            fails: !failing.iter().all(|one| waits(one)),
         },
     );
     bounded(&text)
 }
 
-/// The applications whose failure a comment of ours told of.
+/// What a comment of ours is about: see [`failing_name`].
 pub fn failed_of(body: &str) -> BTreeSet<String> {
     let marker = body.trim_start().strip_prefix(FAILED);
     let titles = marker.and_then(|rest| rest.split(" -->").next());

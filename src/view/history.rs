@@ -1,7 +1,7 @@
 //! What an application is at, and was at: the answers to `/status` and `/history`.
 
 use super::markdown::{code, quoted};
-use super::status::synced;
+use super::status::{health, synced};
 use crate::domain::TargetKey;
 use crate::domain::command::Past;
 use crate::domain::history::HealthyRevision;
@@ -31,9 +31,9 @@ fn status_row((key, summary): &(TargetKey, Option<ApplicationSummary>)) -> Strin
     let notes: Vec<_> = held.iter().chain(&summary.message).collect();
     let notes: Vec<_> = notes.into_iter().map(|note| cell(note)).collect();
     format!(
-        "| `{title}` | {} | {:?} | {} | {} |",
+        "| `{title}` | {} | {} | {} | {} |",
         synced(summary),
-        summary.health,
+        health(summary),
         summary.revision.as_ref().map_or("", |at| at.short()),
         notes.join("; ")
     )

@@ -45,7 +45,7 @@ pub use activity::{activity, advised, notification, subject};
 pub use doctor::{finding, findings};
 pub use drift::{drift, drift_of};
 pub use external::{reconciler_object, refused_request, waits};
-pub use failure::{People, failed_of, failure};
+pub use failure::{People, failed_of, failing_name, failure};
 pub use listing::{applications, initialized};
 pub use markdown::{code, listed, quoted};
 pub use markers::{outcome_of, reply_of, sticky_body, sticky_of, tampered, tampered_of};

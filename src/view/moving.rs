@@ -108,6 +108,9 @@ fn stays(why: &Stays) -> String {
                 fields.join(", ")
             )
         }
+        Stays::Sources(count) => format!(
+            "it renders {count} sources, and an entry has one: make a kustomization.yaml that names them all, or an application of each"
+        ),
         Stays::Include => "only some files of its directory count (`include`): move the others out, or list its files in a kustomization.yaml".into(),
         Stays::OtherCluster(cluster) => format!(
             "it deploys to `{cluster}`, and an entry is for the cluster of its stage: write a stage for that cluster, and the entry by hand"

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::markdown::{code, quoted};
 use super::markers::sticky;
-use super::{MOST_BYTES, render};
+use super::{MOST_BYTES, listed, render};
 use crate::domain::CommitSha;
-use crate::domain::pull_request::{Rollout, RolloutState, Wanted};
+use crate::domain::pull_request::{Rollout, RolloutState, Score, Wanted};
 use crate::domain::rollout::{self, Outcome, Summary};
 
 /// Where a roll-out stands, in one line.
@@ -89,16 +89,15 @@ struct ProgressRow {
 }
 
 /// The sticky comment of a merged pull request. `preview`: the details of the head's check run.
-/// `unmet`: what the gate said when it was merged without being green. `predicted`: how many objects
-/// are as the preview said, of how many.
+/// `unmet`: what the gate said when it was merged without being green. `predicted`: which objects are
+/// as the preview said.
 pub fn progress(
     commit: &CommitSha,
     progress: &[Rollout],
     preview: Option<&str>,
     unmet: Option<&str>,
-    predicted: Option<(usize, usize)>,
+    predicted: Option<&Score>,
 ) -> Wanted {
-    let predicted = predicted.map(|(held, of)| format!(" · {held} of {of} objects as predicted"));
     let last = progress.iter().all(|one| one.state.is_final());
     let summary = rollout::summary(progress);
     let about = summary.about.map(|one| one.state);
@@ -128,7 +127,7 @@ pub fn progress(
         ProgressView {
             verdict: verdict.into(),
             commit: commit.short().into(),
-            predicted: predicted.unwrap_or_default(),
+            predicted: predicted.map(as_predicted).unwrap_or_default(),
             unmet: unmet.map(quoted),
             applications: rows.collect(),
             preview: preview
@@ -143,10 +142,38 @@ pub fn progress(
     sticky(&text, "", last)
 }
 
+/// How many objects are as predicted, and which are not.
+fn as_predicted(score: &Score) -> String {
+    let text = format!(" · {} of {} objects as predicted", score.held, score.all());
+    if score.differing.is_empty() {
+        return text;
+    }
+    let names: Vec<_> = score.differing.iter().map(ToString::to_string).collect();
+    format!("{text}; not {}", listed(&names))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::TargetKey;
+    use crate::domain::manifest::ResourceKey;
+
+    #[test]
+    fn what_is_not_as_predicted_is_named() {
+        let mut score = Score {
+            held: 2,
+            differing: Vec::new(),
+        };
+        assert_eq!(as_predicted(&score), " · 2 of 2 objects as predicted");
+        score.differing.push(ResourceKey {
+            group: "apps".into(),
+            kind: "Deployment".into(),
+            namespace: Some("shop".into()),
+            name: "web".into(),
+        });
+        let text = " · 2 of 3 objects as predicted; not `Deployment shop/web`";
+        assert_eq!(as_predicted(&score), text);
+    }
 
     #[test]
     fn a_roll_out_that_failed_keeps_its_preview() {

@@ -32,7 +32,11 @@ pub fn standing(summary: &ApplicationSummary) -> (Tone, &'static str) {
         Some(sync::ERROR) => return (Tone::Bad, "Error"),
         Some("DriftReported") => return (Tone::Wait, "Drift"),
         Some("DriftLoop") => return (Tone::Bad, "Drift loop"),
-        Some("LeftGit") if summary.confirm => return (Tone::Wait, "Waits for deletion"),
+        Some(sync::LEFT_GIT) if summary.confirm => return (Tone::Wait, "Waits for deletion"),
+        Some(sync::LEFT_GIT) if summary.health == Health::Progressing => {
+            return (Tone::Busy, "Deleting");
+        }
+        Some(sync::LEFT_GIT) => return (Tone::None, "Left Git"),
         _ => {}
     }
     match (summary.sync, summary.health) {

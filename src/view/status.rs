@@ -7,6 +7,7 @@ use super::terminal::one_cell;
 use crate::domain::command::Past;
 use crate::domain::ownership::UnmanagedFields;
 use crate::domain::pull_request::ApplicationSummary;
+use crate::domain::sync;
 
 /// One line of `windlass status`.
 pub struct StatusRow {
@@ -39,7 +40,7 @@ pub fn status_table(rows: &[StatusRow], now: Timestamp) -> String {
         cells.push([
             row.application.clone(),
             synced(summary),
-            format!("{:?}", summary.health),
+            health(summary),
             summary
                 .revision
                 .as_ref()
@@ -73,11 +74,26 @@ pub fn status_table(rows: &[StatusRow], now: Timestamp) -> String {
 
 /// `Synced`, or `OutOfSync, 2 behind`.
 pub(super) fn synced(summary: &ApplicationSummary) -> String {
+    if has_left(summary) {
+        return "LeftGit".into();
+    }
     let behind = match summary.behind {
         0 => String::new(),
         commits => format!(", {commits} behind"),
     };
     format!("{:?}{behind}", summary.sync)
+}
+
+/// What has left Git is not judged any more.
+pub(super) fn health(summary: &ApplicationSummary) -> String {
+    match has_left(summary) {
+        true => "-".into(),
+        false => format!("{:?}", summary.health),
+    }
+}
+
+fn has_left(summary: &ApplicationSummary) -> bool {
+    summary.reason.as_deref() == Some(sync::LEFT_GIT)
 }
 
 /// The commits that came to their end in an application, the newest first.

@@ -1,7 +1,8 @@
-//! `memory_10k`: what 10,000 managed objects cost.
+//! `memory_10k`, `drift_p99`: what 10,000 managed objects cost.
 
 use std::time::Duration;
 
+use crate::drift::{GREETING, among_many};
 use crate::measures::{resident, synced, wait};
 use crate::results::Results;
 use crate::support::{Setup, World};
@@ -21,7 +22,7 @@ pub async fn memory(results: &mut Results) {
         let name = format!("lab{application}");
         let namespace = world.namespace(&format!("{name}-staging"));
         let objects: String = (0..OBJECTS / APPLICATIONS)
-            .map(|n| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{n:04}}}\ndata: {{a: \"{n}\", b: some text that is a little longer}}\n"))
+            .map(|n| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{n:04}}}\ndata: {{a: \"{n}\", b: some text that is a little longer, greeting: {GREETING}}}\n"))
             .collect();
         files.push((
             format!("apps/{name}/staging/all.yaml"),
@@ -42,4 +43,8 @@ pub async fn memory(results: &mut Results) {
     world.quiet().await;
     let above = resident(&world) - idle;
     results.add("memory_10k", above, "MiB", "< 64 MiB", above < 64.0);
+    let names: Vec<_> = (0..OBJECTS / APPLICATIONS)
+        .map(|n| format!("c{n:04}"))
+        .collect();
+    among_many(results, &world, &world.namespace("lab0-staging"), &names).await;
 }

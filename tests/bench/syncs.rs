@@ -19,6 +19,8 @@ const FLOOR_IN_FLIGHT: usize = 16;
 
 const APPLICATIONS: usize = 200;
 
+const BETWEEN_PREVIEWS: Duration = Duration::from_secs(5);
+
 /// The files of 200 kustomize applications × (Deployment, Service, ConfigMap, ServiceAccount).
 fn applications(world: &World, image: &str) -> Vec<(String, String)> {
     let mut files = Vec::new();
@@ -163,10 +165,12 @@ pub async fn syncs(results: &mut Results, idle: bool, preview: bool) {
             })
             .await;
             times.push(started.elapsed().as_secs_f64());
+            // GitHub takes so many writes a minute, which is not what is measured.
+            tokio::time::sleep(BETWEEN_PREVIEWS).await;
         }
         let (p50, p95) = (median(&mut times), quantile(&mut times, 0.95));
-        results.note("preview_p95", p95, "s");
-        results.add("preview_p50", p50, "s", "< 3 s", p50 < 3.0);
+        results.add("preview_p95", p95, "s", "< 0.8 s", p95 < 0.8);
+        results.add("preview_p50", p50, "s", "< 0.4 s", p50 < 0.4);
     }
     // The floor: one bare loop with the same patches, then waiting for the same rollouts.
     world.kill();

@@ -41,6 +41,7 @@ mod support;
 mod syncs;
 mod thread;
 mod tidy;
+mod traces;
 mod traps;
 mod truth;
 mod webhooks;

@@ -36,10 +36,13 @@ pub use retire::target_of;
 
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use super::{Kind, Reader, Requeue, Result, Writer};
 use crate::domain::TargetKey;
 use crate::domain::plan::Plan;
 use crate::domain::sync::SyncFacts;
+use crate::traces;
 
 pub async fn reconcile(ctx: Arc<Writer>, key: TargetKey) -> Result<Requeue> {
     let outcome = observe_and_act(&ctx, &key).await;
@@ -53,8 +56,11 @@ pub async fn reconcile(ctx: Arc<Writer>, key: TargetKey) -> Result<Requeue> {
 }
 
 async fn observe_and_act(ctx: &Writer, key: &TargetKey) -> Result<Requeue> {
-    let observed = observe(ctx, key).await?;
-    act::act(ctx, key, decide(observed, ctx.now())).await
+    let observed = observe(ctx, key).instrument(traces::stage("observe"));
+    let decided = decide(observed.await?, ctx.now());
+    act::act(ctx, key, decided)
+        .instrument(traces::stage("act"))
+        .await
 }
 
 /// What was observed of a key.

@@ -106,8 +106,11 @@ fn progress_at(
     let message = match state {
         RolloutState::Progressing if status.confirm => status.message.unwrap_or_default(),
         RolloutState::Superseded => format!("by {}", newer.map_or("", CommitSha::short)),
-        RolloutState::Failed | RolloutState::FailedBefore => {
-            failure.or(status.message).unwrap_or_default()
+        RolloutState::Failed => failure.or(status.message).unwrap_or_default(),
+        RolloutState::FailedBefore => {
+            let why = failure.unwrap_or_default();
+            let by = newer.map(|newer| format!(" (superseded by {})", newer.short()));
+            why + &by.unwrap_or_default()
         }
         RolloutState::Stale | RolloutState::Undecided => status.message.unwrap_or_default(),
         RolloutState::Unproven => status.unproven.unwrap_or_default(),
@@ -251,7 +254,13 @@ mod tests {
                 RolloutState::Superseded,
                 "by bbbbbbbbbbbb",
             ),
-            (After, true, false, RolloutState::FailedBefore, "no"),
+            (
+                After,
+                true,
+                false,
+                RolloutState::FailedBefore,
+                "no (superseded by bbbbbbbbbbbb)",
+            ),
             (After, false, true, RolloutState::Healthy, ""),
             (After, true, true, RolloutState::Healthy, ""),
         ];

@@ -30,6 +30,7 @@ pub use rollback::{possible, undoing};
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::cluster::store::{Application, Promotion, PromotionStatus};
 use crate::controller::{Error, Reader, Requeue, Result, Writer, branch_rules};
@@ -39,7 +40,7 @@ use crate::domain::promotion::{
 };
 use crate::domain::rollback::Rollback;
 use crate::domain::{Invalid, StageKey};
-use crate::{github, view};
+use crate::{github, traces, view};
 use candidates::promoted;
 use git::{GitQuery, GitState, read_git};
 
@@ -49,7 +50,10 @@ const MOST_STEPS: usize = 8;
 pub async fn reconcile(ctx: Arc<Writer>, key: StageKey) -> Result<Requeue> {
     let mut reread = false;
     for _ in 0..MOST_STEPS {
-        let (object, facts, recent) = match observe(&ctx, &key).await? {
+        let (object, facts, recent) = match observe(&ctx, &key)
+            .instrument(traces::stage("observe"))
+            .await?
+        {
             Observed::Nothing => return Ok(Requeue::Idle),
             Observed::Promoted(candidates) => {
                 ctx.to_store().propose(&key, &candidates).await?;
@@ -77,7 +81,8 @@ pub async fn reconcile(ctx: Arc<Writer>, key: StageKey) -> Result<Requeue> {
             ctx.cache.promotions.touch(&key);
             continue;
         }
-        let settled = act::act(&ctx, &key, &object, &facts, step).await;
+        let acted = act::act(&ctx, &key, &object, &facts, step);
+        let settled = acted.instrument(traces::stage("act")).await;
         if let Err(error) = &settled {
             report_refusal(&ctx, &key, &object, error).await?;
             // The write may have succeeded all the same, or somebody else was faster.

@@ -10,7 +10,7 @@ use crate::controller::preview::Changes;
 use crate::controller::{Base, Event, Reader, Result, authority, commit};
 use crate::domain::promotion::{Decision, How};
 use crate::domain::pull_request::{
-    CommandComment, PullRequestFacts, Rollout, RolloutState, Wanted,
+    CommandComment, PullRequestFacts, Rollout, RolloutState, Score, Wanted,
 };
 use crate::domain::{CommitKey, CommitSha, PullRequestKey, StageKey};
 use crate::github::{PullSnapshot, User};
@@ -47,7 +47,7 @@ pub async fn observe(
             let predicted = predicted(ctx, key, &base, &progress).await?;
             failure = new_failure(ctx, key, &snapshot, &thread, &progress).await?;
             quiet = commit::quiet(ctx, &commit_key(key, commit), &progress);
-            let shown = progress_comment(&snapshot, commit, &progress, predicted);
+            let shown = progress_comment(&snapshot, commit, &progress, predicted.as_ref());
             wanted = Some(shown).filter(|_| quiet.is_none());
         }
         known = Some(progress);
@@ -96,7 +96,7 @@ async fn not_proposed_again(
 /// The most applications of one comment about failures.
 const MOST_FAILING: usize = 50;
 
-/// The comment about applications that fail, if the thread does not have it yet.
+/// The comment about applications that fail or wait for a decision, if the thread does not have it yet.
 async fn new_failure(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -104,11 +104,15 @@ async fn new_failure(
     thread: &Thread,
     progress: &[Rollout],
 ) -> Result<Option<String>> {
-    let fails = |one: &&Rollout| one.failed && one.state == RolloutState::Failed;
+    let fails = |one: &&Rollout| match one.state {
+        RolloutState::Failed => one.failed,
+        RolloutState::Undecided => true,
+        _ => false,
+    };
     let told = &ctx.cache.pulls.reported_failures;
     let is_new = |one: &&Rollout| {
-        let title = one.key.title();
-        !thread.failures.contains(&title) && !told.contains_key(&(key.clone(), title))
+        let name = view::failing_name(one);
+        !thread.failures.contains(&name) && !told.contains_key(&(key.clone(), name))
     };
     let failing = progress.iter().filter(fails).filter(is_new);
     // The rest follows in the next reconcile: a comment has 65,536 characters.
@@ -128,13 +132,13 @@ async fn new_failure(
     Ok(Some(view::failure(&failing, &people)))
 }
 
-/// How many objects are as the preview said, of how many, once all is healthy.
+/// Which objects are as the preview said, once all is healthy.
 async fn predicted(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Base,
     progress: &[Rollout],
-) -> Result<Option<(usize, usize)>> {
+) -> Result<Option<Score>> {
     let healthy = |rollout: &Rollout| rollout.state == RolloutState::Healthy;
     match progress.iter().all(healthy) {
         true => score(ctx, key, base, progress).await,
@@ -182,17 +186,23 @@ fn progress_comment(
     snapshot: &PullSnapshot,
     merged: &CommitSha,
     progress: &[Rollout],
-    predicted: Option<(usize, usize)>,
+    predicted: Option<&Score>,
 ) -> Wanted {
     let check = snapshot.check.as_ref();
-    let preview = check.and_then(|check| check.output.text.as_deref());
+    // What a reviewer was warned of stands in the summary.
+    let preview = check.map(|check| {
+        let parts = [&check.output.summary, &check.output.text];
+        let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
+        parts.join("\n\n")
+    });
+    let preview = preview.filter(|text| !text.is_empty());
     // A cancelled gate was a success before.
     let unmet = snapshot
         .gate
         .as_ref()
         .filter(|check| !matches!(check.conclusion.as_deref(), Some("success" | "cancelled")));
     let unmet = unmet.map(|check| check.output.title.as_deref().unwrap_or("no verdict"));
-    view::progress(merged, progress, preview, unmet, predicted)
+    view::progress(merged, progress, preview.as_deref(), unmet, predicted)
 }
 
 /// A check run belongs to the commit: a successful verdict of this pull request must not count for

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tracing::Instrument as _;
 
 use crate::controller::preview::Changes;
 use crate::controller::{
@@ -40,6 +41,7 @@ use crate::domain::gate::{self, Facts};
 use crate::domain::pull_request::{self, CommandComment, PullRequestFacts, Rollout, Step};
 use crate::domain::{PullRequestKey, StageKey};
 use crate::github::{self, PullSnapshot};
+use crate::traces;
 use act::act;
 use snapshots::Known;
 use thread::Thread;
@@ -85,7 +87,8 @@ async fn look(ctx: &Writer, key: &PullRequestKey, known: &Known) -> Result<Reque
         return Ok(Requeue::After(DEBOUNCE));
     }
     acknowledge(ctx, key, &commands).await;
-    let Some(observation) = observe(ctx, key, (**snapshot).clone(), commands).await? else {
+    let observed = observe(ctx, key, (**snapshot).clone(), commands);
+    let Some(observation) = observed.instrument(traces::stage("observe")).await? else {
         return Ok(Requeue::Idle);
     };
     let steps = pull_request::decide(&observation.facts);
@@ -101,7 +104,8 @@ async fn look(ctx: &Writer, key: &PullRequestKey, known: &Known) -> Result<Reque
     if let Some(requeue) = keeps_approvals_apart(ctx, key, &observation, &steps) {
         return Ok(requeue);
     }
-    let requeue = act(ctx, key, &observation, steps).await?;
+    let acted = act(ctx, key, &observation, steps);
+    let requeue = acted.instrument(traces::stage("act")).await?;
     let answered = outcome::after(&observation.facts);
     Ok(requeue.or_after(observation.again).or_after(answered))
 }

@@ -7,39 +7,22 @@ use crate::domain::Live;
 use crate::domain::PullRequestKey;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{self, Change, Comparison, Plan, Side};
-use crate::domain::pull_request::{Preview, Rollout};
+use crate::domain::pull_request::{Preview, Rollout, Score};
 
-/// Compares the predictions of a preview with the live objects, once: how many objects are as
-/// predicted, of how many. None: nothing that was predicted is known. Nothing depends on it.
+/// Compares the predictions of a preview with the live objects, once. None: nothing that was
+/// predicted is known. Nothing depends on it.
 pub async fn score(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Base,
     touched: &[Rollout],
-) -> Result<Option<(usize, usize)>> {
+) -> Result<Option<Score>> {
     let score = match ctx.cache.pulls.previews.remove(key) {
         Some(shown) => of_preview(ctx, key, base, &shown.preview).await?,
         None => of_record(ctx, key, base, touched).await?,
     };
-    ctx.metrics.predicted(score.matched, score.missed);
-    let all = score.matched + score.missed;
-    Ok((all > 0).then_some((score.matched, all)))
-}
-
-/// How many objects are as predicted, and how many are not.
-#[derive(Default)]
-struct Score {
-    matched: usize,
-    missed: usize,
-}
-
-impl Score {
-    fn count(&mut self, is_matched: bool) {
-        match is_matched {
-            true => self.matched += 1,
-            false => self.missed += 1,
-        }
-    }
+    ctx.metrics.predicted(score.held, score.differing.len());
+    Ok(Some(score).filter(|score| score.all() > 0))
 }
 
 /// By the preview that this process made: each object as a whole.
@@ -59,7 +42,7 @@ async fn of_preview(
         for change in predicted.filter(|change| change.problem.is_none()) {
             let live = cluster.live(&change.key, &change.version).await?;
             let is_matched = plan::matches_prediction(&ctx.environment.mask, change, live.as_ref());
-            score.count(is_matched);
+            score.count(&change.key, is_matched);
             if !is_matched {
                 // Live objects do not belong into logs: the size of the difference is enough.
                 let (added, removed) = differs(&ctx.environment.mask, change, live);
@@ -90,7 +73,9 @@ async fn of_record(
         for change in predicted.into_iter().flat_map(|plan| plan.changes) {
             let live = cluster.live(&change.key, &change.version).await?;
             let is_met = change.is_met(&ctx.environment.mask, live.as_ref());
-            is_met.into_iter().for_each(|is_met| score.count(is_met));
+            is_met
+                .into_iter()
+                .for_each(|is_met| score.count(&change.key, is_met));
         }
     }
     Ok(score)

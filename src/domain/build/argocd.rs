@@ -5,7 +5,7 @@
 //! files, then inline values, then parameters; kustomize is called with
 //! `edit set` and `edit add` on a copy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -21,6 +21,8 @@ pub(super) const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
 /// The cluster that Argo CD runs in.
 pub(super) const IN_CLUSTER: &str = "https://kubernetes.default.svc";
 pub const LOCAL: &str = "in-cluster";
+/// The most sources of one Application that are rendered.
+const MOST_RENDERED: usize = 20;
 /// Argo CD's own namespace, for objects whose namespace no file says.
 pub const NAMESPACE: &str = "argocd";
 
@@ -67,43 +69,69 @@ pub fn build(object: &Value) -> Result<Build, Invalid> {
         .into_iter()
         .filter(|source| !only_lends(source))
         .collect();
-    let [source] = rendered[..] else {
-        return Err(told(format!(
-            "it has {} sources that are rendered, and windlass renders one",
-            rendered.len()
-        )));
-    };
-    if source["plugin"].is_object() {
-        return Err(told("plugins of Argo CD are not run".into()));
+    if rendered.len() > MOST_RENDERED {
+        let count = rendered.len();
+        let why =
+            format!("it has {count} sources that are rendered, and {MOST_RENDERED} are too many");
+        return Err(told(why));
     }
-    let place = place(source).map_err(told)?;
+    let repositories: BTreeSet<_> = (rendered.iter())
+        .filter(|source| source["chart"].is_null())
+        .map(|source| repository(source))
+        .collect();
+    if repositories.len() > 1 {
+        return Err(told(
+            "its sources are of several repositories, and windlass reads this one".into(),
+        ));
+    }
+    let builds = rendered.into_iter().map(|source| of_source(object, source));
+    let builds: Result<Vec<_>, _> = builds.collect();
+    let mut builds = builds.map_err(told)?.into_iter();
+    let first = builds.next();
+    let first = first.ok_or_else(|| told("none of its sources is rendered".into()))?;
+    Ok(Build {
+        beside: builds.collect(),
+        ..first
+    })
+}
+
+/// A source's repository, however its URL is written.
+fn repository(source: &Value) -> String {
+    let url = source["repoURL"].as_str().unwrap_or_default();
+    let url = url.trim_end_matches('/').trim_end_matches(".git");
+    url.to_ascii_lowercase()
+}
+
+fn of_source(object: &Value, source: &Value) -> Result<Build, String> {
+    if source["plugin"].is_object() {
+        return Err("plugins of Argo CD are not run".into());
+    }
+    let place = place(source)?;
     let directory = match &place {
         Place::Directory(directory) => directory.as_str(),
         Place::Chart { .. } => "",
     };
-    let destination = &object["spec"]["destination"];
-    if items(&source["kustomize"]["patches"])
-        .iter()
-        .any(|patch| patch["path"].is_string())
-    {
-        return Err(told(
-            "patches of `kustomize` by their paths are not read".into(),
-        ));
+    let mut patches = items(&source["kustomize"]["patches"]).iter();
+    if patches.any(|patch| patch["path"].is_string()) {
+        return Err("patches of `kustomize` by their paths are not read".into());
     }
-    let helm = helm(source, name, text(&destination["namespace"]), directory).map_err(told)?;
-    helm.check().map_err(told)?;
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let namespace = text(&object["spec"]["destination"]["namespace"]);
+    let helm = helm(source, name, namespace, directory)?;
+    helm.check()?;
+    let mut finalizers = items(&object["metadata"]["finalizers"])
+        .iter()
+        .filter_map(Value::as_str);
     Ok(Build {
         helm,
         files: files(&source["directory"]),
-        deletes: items(&object["metadata"]["finalizers"])
-            .iter()
-            .filter_map(Value::as_str)
-            .any(|finalizer| finalizer.starts_with(FINALIZER)),
+        deletes: finalizers.any(|finalizer| finalizer.starts_with(FINALIZER)),
         additions: additions(&source["kustomize"]),
         transforms: Transforms::default(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         place,
+        beside: Vec::new(),
     })
 }
 

@@ -57,6 +57,7 @@ pub fn build(object: &Value, namespace: &str) -> Result<Build, Invalid> {
         transforms: Transforms::of(object),
         labels,
         annotations: texts("annotations").collect(),
+        beside: Vec::new(),
     })
 }
 

@@ -57,6 +57,9 @@ pub struct Build {
     /// The labels and annotations that each object gets.
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
+    /// The other sources that are rendered, in their order: of an object that several have, the last
+    /// one counts.
+    pub beside: Vec<Build>,
 }
 
 /// What is rendered.
@@ -154,6 +157,25 @@ impl Written {
 }
 
 impl Build {
+    /// What enters the hash of a source's inputs, as earlier versions wrote it: without the other
+    /// sources, which have hashes of their own.
+    pub fn identity(&self) -> String {
+        let Self {
+            place,
+            helm,
+            files,
+            deletes,
+            additions,
+            transforms,
+            labels,
+            annotations,
+            beside: _,
+        } = self;
+        format!(
+            "Build {{ place: {place:?}, helm: {helm:?}, files: {files:?}, deletes: {deletes:?}, additions: {additions:?}, transforms: {transforms:?}, labels: {labels:?}, annotations: {annotations:?} }}"
+        )
+    }
+
     /// Changes a rendered object as the reconciler does before it applies it. Variables whose values
     /// are not in Git stay.
     pub fn finish(&self, object: &mut Value) {

@@ -149,7 +149,18 @@ fn an_application_may_take_a_chart_from_elsewhere_with_values_from_here() {
     assert_eq!(build.helm.values.unwrap(), ["web/prod.yaml"]);
     assert_eq!(build.helm.release.as_deref(), Some("shop"));
     for (spec, why) in [
-        (json!({"sources": [chart, chart]}), "it has 2 sources"),
+        (
+            json!({"sources": [{"repoURL": "https://x/a.git", "path": "a"}, {"repoURL": "https://x/b", "path": "b"}]}),
+            "its sources are of several repositories",
+        ),
+        (
+            json!({"sources": [{"ref": "values"}]}),
+            "none of its sources is rendered",
+        ),
+        (
+            json!({"sources": vec![chart.clone(); 21]}),
+            "it has 21 sources that are rendered",
+        ),
         (json!({"source": {"plugin": {}}}), "plugins"),
         (
             json!({"source": {"path": "a", "helm": {"fileParameters": [{"name": "a"}]}}}),

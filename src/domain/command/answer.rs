@@ -180,6 +180,8 @@ pub enum Done {
     RollsBack {
         to: CommitSha,
         healthy: Option<HealthyRevision>,
+        /// Whether its pull request needs an approval; without one windlass merges it by itself.
+        reviewed: bool,
     },
     /// The images that are not proposed any more.
     Rejects(Vec<Candidate>),

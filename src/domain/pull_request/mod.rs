@@ -22,7 +22,7 @@ mod source;
 pub use failures::{FailedSync, note_failure};
 pub use images::{ImageChange, TakenBack, image_changes, source_of, takes_back};
 pub use preview::{ApplicationPreview, Failure, Preview};
-pub use progress::{ApplicationSummary, RevisionOrder, Rollout, RolloutState, progress};
+pub use progress::{ApplicationSummary, RevisionOrder, Rollout, RolloutState, Score, progress};
 pub use source::Source;
 
 /// The check run on heads that holds the preview.

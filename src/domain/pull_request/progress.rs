@@ -3,6 +3,7 @@
 use super::FailedSync;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::image::ImageRef;
+use crate::domain::manifest::ResourceKey;
 use crate::domain::{CommitSha, TargetKey, sync};
 
 /// The rollout of a merged pull request in one application.
@@ -15,6 +16,29 @@ pub struct Rollout {
     pub failed: bool,
     /// Temporary details: shown in the commit status, not in the comment.
     pub detail: String,
+}
+
+/// How the objects of a merged pull request are, compared with what its preview said.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Score {
+    /// How many are as predicted.
+    pub held: usize,
+    /// Those that are not.
+    pub differing: Vec<ResourceKey>,
+}
+
+impl Score {
+    /// How many were compared.
+    pub fn all(&self) -> usize {
+        self.held + self.differing.len()
+    }
+
+    pub fn count(&mut self, object: &ResourceKey, is_as_predicted: bool) {
+        match is_as_predicted {
+            true => self.held += 1,
+            false => self.differing.push(object.clone()),
+        }
+    }
 }
 
 /// The state of a commit's rollout in an application.

@@ -242,10 +242,11 @@ fn application_view(
         title: app.key.title(),
         cluster: cluster(app),
         happens: happens.join(", "),
-        confidence: if app.error.is_some() {
-            "✗ not planned".into()
-        } else {
-            badge(worst).into()
+        confidence: match () {
+            () if app.error.is_some() => "✗ not planned".into(),
+            // Nothing of it is dry-run.
+            () if app.leaves => "—".into(),
+            () => badge(worst).into(),
         },
         error: app.error.as_ref().map(|error| told(error)),
         notes: app.notes.iter().cloned().chain(taken_back(app)).collect(),

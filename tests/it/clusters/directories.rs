@@ -98,7 +98,7 @@ async fn each_cluster_may_have_a_directory_and_one_pull_request_moves_all() {
     let answer = reply(&world, number, asked).await;
     has(
         &answer,
-        &["a pull request takes `shop/production/local` back to"],
+        &["windlass opens a pull request that takes `shop/production/local` back to"],
     );
     let back = world
         .titled("production", "Roll back shop/production to ")

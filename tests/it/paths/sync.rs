@@ -247,6 +247,8 @@ async fn a_rollout_that_fails_names_the_pods_reason_and_production_is_not_propos
 
     <details><summary>the preview that was merged</summary>
 
+    **1 of 2 applications changes** · 1 changed · rolls 2 pods · verified by the cluster
+
     | application | image | from | to | source |
     |---|---|---|---|---|
     | `shop/staging` | `ghcr.io/acme/shop` | `1.0.0` `101010101010` | `broken-1` `595959595959` | [ccccccc](https://forge/acme/shop/commit/cccccccccccccccccccccccccccccccccccccccc) |

@@ -294,3 +294,79 @@ async fn what_argo_cd_applications_declare_is_previewed_as_argo_cd_renders_it() 
         &["plain/more.jsonnet: Argo CD evaluates jsonnet, which windlass does not"],
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_sources_of_an_application_are_rendered_as_one() {
+    let world = World::asleep(Setup::default()).await;
+    let (namespace, argo) = (world.namespace("lab-staging"), world.namespace("argocd"));
+    define_argo_cd(&world);
+    for name in [&namespace, &argo] {
+        world.kubectl(&["create", "namespace", name]);
+    }
+    let declared = format!(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: web, namespace: {argo}}}\nspec:\n  project: default\n  destination: {{server: 'https://kubernetes.default.svc', namespace: {namespace}}}\n  sources:\n    - {{repoURL: https://github.com/acme/config, ref: values}}\n    - {{repoURL: https://github.com/acme/config, path: charts/web, helm: {{valueFiles: ['$values/environments/prod.yaml']}}}}\n    - {{repoURL: https://github.com/acme/config.git, path: extras}}\n    - {{repoURL: https://github.com/acme/config, path: overlay, kustomize: {{namePrefix: live-}}}}\n"
+    );
+    let config = |name: &str, value: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: {value}}}\n"
+        )
+    };
+    let (template, extra, kept) = (
+        config("{{ .Release.Name }}-chart", "{{ .Values.color }}"),
+        config("extra", "x1"),
+        config("web-chart", "from-extras"),
+    );
+    let built = config("built", "b1");
+    world.commit(
+        "Argo CD's repository",
+        &[
+            ("windlass.yaml", Some("version: 1\ndiscover: argocd\n")),
+            ("argocd/web.yaml", Some(&declared)),
+            (
+                "charts/web/Chart.yaml",
+                Some("apiVersion: v2\nname: web\nversion: 0.1.0\n"),
+            ),
+            ("charts/web/templates/config.yaml", Some(&template)),
+            ("environments/prod.yaml", Some("color: red\n")),
+            ("extras/extra.yaml", Some(&extra)),
+            (
+                "overlay/kustomization.yaml",
+                Some("resources: [built.yaml]\n"),
+            ),
+            ("overlay/built.yaml", Some(&built)),
+        ],
+    );
+    world.start();
+    let number = world.propose(
+        "bob",
+        "all",
+        &[
+            ("environments/prod.yaml", Some("color: blue\n")),
+            ("extras/extra.yaml", Some(&extra.replace("x1", "x2"))),
+            ("overlay/built.yaml", Some(&built.replace("b1", "b2"))),
+        ],
+    );
+    world.previewed(number).await;
+    has(
+        &world.conversation(number),
+        &[
+            "1 of 1 application changes",
+            "**argocd-web/live**",
+            "ConfigMap lab-staging/web-chart",
+            "a: blue",
+            "ConfigMap lab-staging/extra",
+            "a: x2",
+            "ConfigMap lab-staging/live-built",
+            "a: b2",
+        ],
+    );
+    // Of an object that two sources have, the later one counts.
+    let number = world.propose("bob", "twice", &[("extras/web.yaml", Some(&kept))]);
+    world.previewed(number).await;
+    let said = world.conversation(number);
+    has(
+        &said,
+        &["ConfigMap lab-staging/web-chart", "a: from-extras"],
+    );
+    has_not(&said, &["defined twice", "extra.yaml"]);
+}

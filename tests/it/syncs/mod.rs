@@ -6,6 +6,7 @@
 //! - `decisions`: what people are asked: deletions of an application that leaves Git, drift
 //! - `discovered`: applications that objects of Argo CD or Flux declare; `releases`: what
 //!   HelmReleases install; `sets`: what ApplicationSets make
+//! - `ignored`: fields that Argo CD does not compare
 //! - `external`: stages that Argo CD or Flux keep; `requests`: what is requested of them;
 //!   `moving`: what moves from them to windlass
 //! - `status`: what is proven and told: images that run, commits, health of custom kinds

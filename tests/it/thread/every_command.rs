@@ -177,7 +177,7 @@ async fn every_command_that_comes_after_the_merge_says_what_is_left_to_do() {
     /promote: - `shop/staging`: not done. No image `1.0.0` was announced for it
     /reject: - `shop/staging`: not done. No image `1.0.0` was announced for it
     /resume: - windlass merges into `shop/staging` again
-    /rollback: - a pull request takes `shop/staging` back to (hex),
+    /rollback: - windlass opens a pull request that takes `shop/staging` back to (hex),
     /status: | application | synced | health | commit | |
     /sync: - `shop/staging` is being synced to the base branch (`(hex)`)
     /take: There is nothing to take: the preview names no field that somebody else owns.

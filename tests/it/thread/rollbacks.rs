@@ -32,7 +32,7 @@ async fn a_person_takes_a_stage_back_from_the_thread() {
     let started = Instant::now();
     let answer = command(&world, "bob", production, "/rollback").await;
     assert!(
-        answer.starts_with("- a pull request takes `shop/production` back to (hex), healthy on 2"),
+        answer.starts_with("- windlass opens a pull request that takes `shop/production` back to (hex), healthy on 2"),
         "{answer}"
     );
     let back = world

@@ -62,11 +62,17 @@ pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result
             Done::RollsBack {
                 to: to.clone(),
                 healthy,
+                reviewed: is_reviewed(invocation, application),
             },
         )
         .await?;
     ctx.emit(&Event::Candidate(application.of_stage()));
     Ok(outcome)
+}
+
+fn is_reviewed(invocation: &Invocation<'_>, application: &TargetKey) -> bool {
+    let target = invocation.observation.base.target(application);
+    target.is_none_or(|target| target.stage.is_reviewed())
 }
 
 /// The commit to go back to, and what to get away from, if the files of a commit can be put among the

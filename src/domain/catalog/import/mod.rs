@@ -27,6 +27,8 @@ pub enum Stays {
     ChartElsewhere(String),
     /// Their object changes what the repository has, by these fields of it.
     Changes(Vec<&'static str>),
+    /// It has so many sources that are rendered.
+    Sources(usize),
     /// Only some files of its directory count, by `include`.
     Include,
     /// It applies the object that declares this application, as an app of apps does.
@@ -126,6 +128,9 @@ pub fn import(
 
 fn reasons(object: &Value, build: &Build) -> Vec<Stays> {
     let mut stays = Vec::new();
+    if !build.beside.is_empty() {
+        stays.push(Stays::Sources(build.beside.len() + 1));
+    }
     if let Place::Chart { name, .. } = &build.place {
         stays.push(Stays::ChartElsewhere(name.clone()));
     }
