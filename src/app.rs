@@ -149,6 +149,7 @@ pub async fn run(
         tracing::warn!(
             "stopping in the middle of a reconcile: the next start continues from there"
         );
+        ctx.heads.cancel();
     }
     let _ = tokio::join!(http, metrics_http);
     // Last: the next holder need not wait until the Lease expires.

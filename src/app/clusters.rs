@@ -41,8 +41,13 @@ pub async fn clusters(
     let others = settings.clusters.iter();
     places.extend(others.map(|(name, access)| (name.as_str(), access)));
     let (mut connected, mut away) = (BTreeMap::new(), BTreeMap::new());
-    for (name, access) in places {
-        match cluster(settings, name, access, watch_events).await {
+    // Side by side: the program for credentials of one may not answer.
+    let made = places.into_iter().map(|(name, access)| async move {
+        let made = cluster(settings, name, access, watch_events).await;
+        (name, access, made)
+    });
+    for (name, access, made) in futures::future::join_all(made).await {
+        match made {
             Ok(cluster) => drop(connected.insert(name.to_string(), cluster)),
             Err(error) if name == LOCAL => return Err(error),
             // The error may quote the kubeconfig, or the environment of its program.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use http::header::USER_AGENT;
 use http::{HeaderName, HeaderValue};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -63,6 +64,9 @@ pub(super) const UNSERVED_FOR: Duration = Duration::from_secs(1);
 /// The deadline of a request that is not a watch.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long the program of a kubeconfig may take for its first credentials.
+const FOR_CREDENTIALS: Duration = Duration::from_secs(20);
+
 /// How a cluster is reached.
 #[derive(Clone)]
 pub enum Access {
@@ -106,11 +110,24 @@ pub async fn connect_as(
         ));
     }
     config.connect_timeout = Some(Duration::from_secs(10));
-    // Retries of 429, 503 and 504 stay inside the deadline of a call.
-    let builder = kube::client::ClientBuilder::try_from(config)?;
-    Ok(builder
-        .with_layer(&tower::util::MapResponseLayer::new(hear_warnings))
-        .build())
+    client(config, FOR_CREDENTIALS).await
+}
+
+/// The client for a configuration. kube waits for the program for credentials without a limit: it
+/// runs on a thread of its own, which nothing waits for at the end.
+async fn client(config: Config, patience: Duration) -> anyhow::Result<Client> {
+    let (done, made) = tokio::sync::oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::spawn(move || {
+        let _entered = runtime.enter();
+        // Retries of 429, 503 and 504 stay inside the deadline of a call.
+        let builder = kube::client::ClientBuilder::try_from(config);
+        let layer = tower::util::MapResponseLayer::new(hear_warnings);
+        let _ = done.send(builder.map(|builder| builder.with_layer(&layer).build()));
+    });
+    let made = tokio::time::timeout(patience, made).await;
+    let made = made.context("its program for credentials does not end")?;
+    Ok(made.context("its client could not be made")??)
 }
 
 async fn configuration(kubeconfig: Kubeconfig, context: Option<&str>) -> anyhow::Result<Config> {
@@ -137,4 +154,34 @@ fn has_proxy(kubeconfig: &Kubeconfig, context: Option<&str>) -> bool {
     found
         .and_then(|named| named.cluster.as_ref()?.proxy_url.as_ref())
         .is_some_and(|proxy| !proxy.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program that waits until somebody writes to a pipe.
+    #[tokio::test]
+    async fn a_program_for_credentials_that_does_not_end_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let kubeconfig: Kubeconfig = serde_json::from_value(serde_json::json!({
+            "current-context": "away",
+            "contexts": [{"name": "away", "context": {"cluster": "away", "user": "away"}}],
+            "clusters": [{"name": "away", "cluster": {"server": "https://127.0.0.1:9"}}],
+            "users": [{"name": "away", "user": {"exec": {
+                "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
+                "command": "cat", "args": [pipe],
+            }}}],
+        }))
+        .unwrap();
+        let config = configuration(kubeconfig, None).await.unwrap();
+        let error = client(config, Duration::from_millis(100)).await;
+        let error = error.err().unwrap().to_string();
+        assert_eq!(error, "its program for credentials does not end");
+        // It ends now.
+        std::fs::write(&pipe, "").unwrap();
+    }
 }

@@ -7,8 +7,11 @@
 //! by `/preview`. Known race: a crash for another reason leaves a record too,
 //! so a single record does not stop the next attempt.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use anyhow::Context as _;
-use std::path::PathBuf;
 
 use crate::domain::{CommitSha, PullRequestKey};
 
@@ -19,20 +22,26 @@ const MOST_OF_PULL: usize = 4;
 
 pub struct Heads {
     folder: PathBuf,
+    running: Running,
 }
+
+/// The attempts that run, by their file: the records before each began.
+type Running = Arc<Mutex<BTreeMap<PathBuf, Option<String>>>>;
 
 /// An attempt to make a preview. Dropping it removes its record.
 pub struct Attempt {
     file: PathBuf,
-    /// The records before it began.
-    before: Option<String>,
+    running: Running,
 }
 
 impl Heads {
     pub fn new(folder: PathBuf) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
-        Ok(Self { folder })
+        Ok(Self {
+            folder,
+            running: Running::default(),
+        })
     }
 
     fn file(&self, key: &PullRequestKey) -> PathBuf {
@@ -65,7 +74,19 @@ impl Heads {
             &file,
             format!("{}{head}\n", before.as_deref().unwrap_or_default()),
         )?;
-        Ok(Some(Attempt { file, before }))
+        let running = self.running.clone();
+        let mut all = running.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(file.clone(), before);
+        drop(all);
+        Ok(Some(Attempt { file, running }))
+    }
+
+    /// Ends what runs, without a crash: another program takes this one's place.
+    pub fn cancel(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        for (file, before) in std::mem::take(&mut *running) {
+            restore(&file, before);
+        }
     }
 
     /// Removes the records of a closed pull request.
@@ -75,20 +96,34 @@ impl Heads {
 }
 
 impl Attempt {
+    fn ended(&self) -> Option<Option<String>> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.remove(&self.file)
+    }
+
     /// The attempt finished: earlier crashes were not this head's fault.
-    pub fn done(mut self) {
-        self.before = None;
+    pub fn done(self) {
+        if self.ended().is_some() {
+            restore(&self.file, None);
+        }
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        let _ = match &self.before {
-            // It was cancelled, as by a stop: the earlier records stay.
-            Some(before) => std::fs::write(&self.file, before),
-            None => std::fs::remove_file(&self.file),
-        };
+        // It was cancelled, as by a stop: the earlier records stay.
+        if let Some(before) = self.ended() {
+            restore(&self.file, before);
+        }
     }
+}
+
+/// Puts the records of before in the place of an attempt's.
+fn restore(file: &Path, before: Option<String>) {
+    let _ = match before {
+        Some(before) => std::fs::write(file, before),
+        None => std::fs::remove_file(file),
+    };
 }
 
 #[cfg(test)]
@@ -119,6 +154,9 @@ mod tests {
         crash(false);
         // A stop in the middle is no crash, and removes no earlier record.
         drop(heads.begin(&key, &bad, false).unwrap().unwrap());
+        // Neither is an end whose destructors do not run.
+        std::mem::forget(heads.begin(&key, &bad, false).unwrap().unwrap());
+        heads.cancel();
         crash(false);
         assert!(
             heads.begin(&key, &bad, false).unwrap().is_none(),

@@ -45,6 +45,13 @@ pub async fn find(scope: &AppScope<'_>, comparisons: &mut [Comparison]) -> Resul
                     .map(Vec::as_slice)
                     .unwrap_or_default();
                 facts.extend(effect::budget(after, all));
+                if effect::is_between_versions(before) {
+                    let sets = scope
+                        .cluster
+                        .all("apps", "v1", "ReplicaSet", Some(&namespace));
+                    let sets = unless_forbidden(sets.await)?;
+                    comparison.notes.still_ready = effect::ready_pods_of(before, after, &sets);
+                }
             }
             (Side::Object(before, _), Side::Object(after, _))
                 if comparison.key.kind == "CustomResourceDefinition"

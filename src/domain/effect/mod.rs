@@ -24,7 +24,7 @@ use rollout::{rollout, rolls, stops_first};
 use scaling::{autoscaled, pods_end, replicas, scaling};
 
 pub use budget::budget;
-pub use rollout::{pods_rolled, replaces_pods, stops_all};
+pub use rollout::{is_between_versions, pods_rolled, ready_pods_of, replaces_pods, stops_all};
 
 /// A sentence about one change.
 #[derive(Debug, Clone, PartialEq, Eq)]

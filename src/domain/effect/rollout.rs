@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::scaling::{pods, replicas};
+use crate::domain::Live;
 use crate::domain::plan::{Action, Change, Plan};
 
 /// How many pods a plan replaces while others serve.
@@ -10,8 +11,43 @@ pub fn pods_rolled(plan: &Plan) -> i64 {
     let rolling = plan.effective().filter(|change| rolls(change));
     rolling
         .filter(|change| !stops_first(change))
-        .map(replicas)
+        .map(|change| replicas(change) - still_ready(change))
         .sum()
+}
+
+/// The pods of a workload that it has already as it will be.
+fn still_ready(change: &Change) -> i64 {
+    change.notes.still_ready.min(replicas(change))
+}
+
+/// Ready pods of a Deployment's new pod template, by its ReplicaSets.
+pub fn ready_pods_of(before: &Live, after: &Value, replica_sets: &[Live]) -> i64 {
+    let template = &after["spec"]["template"];
+    let is_of = |set: &&Live| {
+        let owners = set["metadata"]["ownerReferences"].as_array();
+        let mut owners = owners.into_iter().flatten();
+        owners.any(|owner| {
+            owner["uid"]
+                .as_str()
+                .is_some_and(|uid| before.uid() == Some(uid))
+        })
+    };
+    let has_template = |set: &&Live| {
+        let mut own = set["spec"]["template"].clone();
+        if let Some(Value::Object(labels)) = own.pointer_mut("/metadata/labels") {
+            labels.remove("pod-template-hash");
+        }
+        own == *template
+    };
+    let sets = replica_sets.iter().filter(is_of).filter(has_template);
+    sets.filter_map(|set| set["status"]["readyReplicas"].as_i64())
+        .sum()
+}
+
+/// Whether a Deployment's last roll-out did not end.
+pub fn is_between_versions(live: &Value) -> bool {
+    let count = |field: &str| live["status"][field].as_i64().unwrap_or_default();
+    live["kind"] == "Deployment" && count("updatedReplicas") < count("replicas")
 }
 
 /// Whether all pods of a workload that has some stop before new ones start.
@@ -68,6 +104,22 @@ pub(super) fn stays_available(pods: i64, surge: &Value, down: &Value) -> Option<
     })
 }
 
+/// What a roll-out to a version is whose pods still run.
+fn still_running(change: &Change) -> Option<String> {
+    let all = replicas(change);
+    match still_ready(change) {
+        0 => None,
+        ready if ready == all => Some(format!(
+            "no pod restarts: {} of this version still run, and those of the other one end",
+            pods(ready)
+        )),
+        ready => Some(format!(
+            "rolls {} of {all} pods: {ready} of this version still run",
+            all - ready
+        )),
+    }
+}
+
 pub(super) fn rollout(change: &Change) -> String {
     let after = change.after.as_ref();
     let spec = |path: &str| {
@@ -95,6 +147,9 @@ pub(super) fn rollout(change: &Change) -> String {
             spec("/spec/strategy/rollingUpdate/maxSurge"),
             spec("/spec/strategy/rollingUpdate/maxUnavailable"),
         );
+        if let Some(text) = still_running(change) {
+            return text;
+        }
         return match surge.is_null() {
             true => format!("rolls {pods}"),
             false => format!(

@@ -93,6 +93,44 @@ fn order_and_interruption_are_told() {
     );
 }
 
+/// A change back to a version whose pods still run, since the other one never became ready.
+#[test]
+fn pods_that_still_run_do_not_restart() {
+    let Side::Object(mut before, _) = deployment("a") else {
+        unreachable!()
+    };
+    before["metadata"]["uid"] = "u1".into();
+    before["kind"] = "Deployment".into();
+    before["status"] = json!({"replicas": 4, "updatedReplicas": 1});
+    let Side::Object(after, _) = deployment("b") else {
+        unreachable!()
+    };
+    let set = |uid: &str, template: &Value, ready: u64| {
+        let mut template = template.clone();
+        template["metadata"]["labels"]["pod-template-hash"] = "5m9k2h".into();
+        Live::new(json!({"metadata": {"ownerReferences": [{"uid": uid}]},
+            "spec": {"template": template}, "status": {"readyReplicas": ready}}))
+    };
+    let (old, new) = (&after["spec"]["template"], &before["spec"]["template"]);
+    let sets = [set("u1", old, 2), set("u2", old, 9), set("u1", new, 9)];
+    assert!(is_between_versions(&before));
+    // With labels, as templates of real Deployments have them.
+    let mut wanted = after.clone();
+    wanted["spec"]["template"]["metadata"] = json!({"labels": {}});
+    assert_eq!(ready_pods_of(&before, &wanted, &sets), 2);
+    let told = |still_ready| {
+        let mut back = plan(vec![("Deployment", deployment("a"), deployment("b"))]);
+        back.changes[0].notes.still_ready = still_ready;
+        (effects(&back).remove(0).text, pods_rolled(&back))
+    };
+    assert_eq!(
+        told(2),
+        ("rolls 1 of 3 pods: 2 of this version still run".into(), 1)
+    );
+    let all = "no pod restarts: 3 pods of this version still run, and those of the other one end";
+    assert_eq!(told(3), (all.into(), 0));
+}
+
 fn plan(comparisons: Vec<(&str, Side, Side)>) -> Plan {
     let key = |kind: &str| ResourceKey {
         group: String::new(),

@@ -105,6 +105,9 @@ pub struct Notes {
     pub ignored: Vec<String>,
     /// Why the object has to be recreated.
     pub recreate: Option<String>,
+    /// Ready pods of the pod template that it gets, which run since a roll-out away from it did not
+    /// end.
+    pub still_ready: i64,
     /// It is recreated without its pods, which keep running and belong to the new object.
     pub alone: bool,
     /// The cluster has this change already: somebody made it by hand.

@@ -110,6 +110,10 @@ async fn what_fails_is_rolled_back_by_itself_and_held() {
         ),
         "{body}"
     );
+    // The pods of before never went.
+    let told = world.conversation(back);
+    let pods = "of this version still run, and those of the other one end";
+    assert!(told.contains(pods) && !told.contains("· rolls"), "{told}");
     // The next image is proposed, and a person decides when to go on.
     world.announce("1.1.0").await;
     let next = world.titled("staging", "shop/staging: 1.1.0").await;
