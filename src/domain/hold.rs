@@ -22,6 +22,10 @@ pub struct Hold {
 /// The most characters of a reason that are kept.
 const MOST_REASON: usize = 300;
 
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
 impl Hold {
     /// Reads the annotation. Plain text, as somebody writes it with kubectl, is the reason.
     pub fn read(annotation: &str) -> Option<Self> {
@@ -42,8 +46,8 @@ impl Hold {
         Self {
             by: by.into(),
             reason: bounded(reason),
-            since: Timestamp::from_second(since.as_second()).unwrap_or(since),
-            until,
+            since: whole_second(since),
+            until: until.map(whole_second),
             pull_request: None,
         }
     }

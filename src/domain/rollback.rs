@@ -87,6 +87,12 @@ impl Rollback {
         present.unwrap_or_else(new)
     }
 
+    /// Whether a hold came with it, and says nothing else.
+    pub fn is_held_by(&self, hold: &Hold) -> bool {
+        let own = self.hold(None, hold.since);
+        (&own.by, &own.reason, own.until) == (&hold.by, &hold.reason, hold.until)
+    }
+
     pub fn title(&self, key: &StageKey) -> String {
         format!("Roll back {} to {}", key.title(), self.to.short())
     }

@@ -5,9 +5,13 @@
 //! github.com/fluxcd/pkg/envsubst. Flux substitutes in the YAML text of each
 //! object, so a value that is only a variable may become a number.
 
+mod unfilled;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+
+pub use unfilled::Unfilled;
 
 /// The changes that a Kustomization makes to rendered objects.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -298,35 +302,6 @@ fn closing(text: &str) -> Option<usize> {
     })
 }
 
-/// Replaces values that contain unknown variables by the live values.
-pub fn use_live_values(wanted: &mut Value, live: &Value) {
-    match (wanted, live) {
-        (Value::Object(wanted), Value::Object(live)) => {
-            for (key, value) in wanted.iter_mut() {
-                if let Some(live) = live.get(key) {
-                    use_live_values(value, live);
-                }
-            }
-        }
-        (Value::Array(wanted), Value::Array(live)) => {
-            for (index, item) in wanted.iter_mut().enumerate() {
-                let same = live
-                    .iter()
-                    .find(|other| item["name"].is_string() && other["name"] == item["name"]);
-                if let Some(live) = same.or_else(|| live.get(index)) {
-                    use_live_values(item, live);
-                }
-            }
-        }
-        (wanted @ Value::String(_), live)
-            if wanted.as_str().is_some_and(|text| text.contains("${")) && !live.is_null() =>
-        {
-            *wanted = live.clone();
-        }
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -388,8 +363,6 @@ mod tests {
         let mut object_of_none = json!({"a": "${REGION:=x}"});
         none.fill(&mut object_of_none);
         assert_eq!(object_of_none["a"], "${REGION:=x}");
-        use_live_values(&mut object, &json!({"data": {"a": "us-1", "b": "there"}}));
-        assert_eq!(object, json!({"data": {"a": "eu-1", "b": "there"}}));
         let mut left = json!({"metadata": {"annotations": {SUBSTITUTE: "disabled"}}, "data": {"a": "${REGION}"}});
         assert!(known.fill(&mut left).is_empty() && left["data"]["a"] == "${REGION}");
     }

@@ -71,7 +71,7 @@ pub enum Operate {
         #[arg(long = "for")]
         duration: Option<String>,
     },
-    /// Ends a pause and a hold
+    /// Ends a pause, or a hold; of both first the pause
     Resume(ApplicationArgs),
     /// Opens a pull request that takes an application back to its last other healthy commit, and
     /// holds its stage
@@ -134,13 +134,7 @@ pub async fn operate(command: Operate) -> anyhow::Result<(String, ExitCode)> {
             reason,
             duration,
         } => rollback::hold(&args, &reason, duration.as_deref()).await?,
-        Operate::Resume(args) => {
-            annotate_all(&args, json!({PAUSE: null, HOLD: null})).await?;
-            format!(
-                "{} is no longer paused, and nobody holds it\n",
-                args.application
-            )
-        }
+        Operate::Resume(args) => resume(&args).await?,
         Operate::Rollback { args, to } => rollback::rollback(&args, to).await?,
         Operate::ConfirmPrune(args) => confirm(&args).await?,
         Operate::Adopt {
@@ -248,6 +242,31 @@ async fn read(args: &ApplicationArgs) -> anyhow::Result<Application> {
     let api = api(&args.installation).await?;
     let object = api.get(&name).await;
     object.with_context(|| format!("cannot read the Application {name}"))
+}
+
+/// A pause that somebody ends says nothing about a hold, which may be another person's.
+async fn resume(args: &ApplicationArgs) -> anyhow::Result<String> {
+    let mut said = String::new();
+    for args in each(args).await? {
+        let object = read(&args).await?;
+        let is_paused = object.annotations().contains_key(PAUSE);
+        let hold = object.hold(jiff::Timestamp::now());
+        let application = &args.application;
+        said += &match hold.filter(|_| is_paused) {
+            Some(hold) => {
+                annotate(&args, PAUSE, None).await?;
+                format!(
+                    "{application} is no longer paused. {} still holds it ({}): `windlass resume {application}` once more ends that\n",
+                    hold.by, hold.reason
+                )
+            }
+            None => {
+                annotate_all(&args, json!({PAUSE: null, HOLD: null})).await?;
+                format!("{application} is no longer paused, and nobody holds it\n")
+            }
+        };
+    }
+    Ok(said)
 }
 
 async fn confirm(args: &ApplicationArgs) -> anyhow::Result<String> {

@@ -15,7 +15,7 @@ use crate::cluster::store::Application;
 use crate::cluster::{Access, Cluster, connect};
 use crate::config::{self, fleet, optional, program};
 use crate::controller::{APPLICATIONS_AT_ONCE, Configured, Environment};
-use crate::domain::catalog::{Catalog, Reconciler};
+use crate::domain::catalog::{Catalog, LOCAL, Reconciler};
 use crate::domain::fence::Projects;
 use crate::domain::mask::Mask;
 use crate::domain::sops::{Keys, ProjectKeys};
@@ -97,7 +97,7 @@ pub(super) fn repository(
         // Under the wrong name, all objects of another repository would look like this one's.
         (None, Some(remote)) => {
             bail!(
-                "origin is {remote}, which windlass does not manage in this cluster: choose one with --repository: {}",
+                "origin is {remote}, and windlass manages {} in this cluster: plan it all the same with --repository {remote}, or name the one that this is a copy of",
                 names()
             )
         }
@@ -246,7 +246,7 @@ fn clusters(catalog: &Result<Configured, Invalid>) -> BTreeSet<&str> {
     catalog.flat_map(Catalog::cluster_names).collect()
 }
 
-/// A note if several clusters are compared with one context.
+/// A note if several clusters, or one with a name of its own, are compared with the default context.
 pub(super) fn shared_context(
     args: &PlaceArgs,
     catalog: &Result<Configured, Invalid>,
@@ -259,16 +259,18 @@ pub(super) fn shared_context(
     let [.., last] = shared[..] else {
         return Ok(None);
     };
+    if shared == [LOCAL] {
+        return Ok(None);
+    }
     let which = match &args.context {
         Some(context) => format!("the context `{context}`"),
         None => "the current context of the kubeconfig".into(),
     };
-    Ok((shared.len() > 1).then(|| {
-        format!(
-            "{} are all compared with {which}: name another one by --cluster {last}=CONTEXT",
-            shared.join(", ")
-        )
-    }))
+    let are = if shared.len() > 1 { "are all" } else { "is" };
+    Ok(Some(format!(
+        "{} {are} compared with {which}: name another one by --cluster {last}=CONTEXT",
+        shared.join(", ")
+    )))
 }
 
 fn programs(args: &PlaceArgs) -> anyhow::Result<Programs> {

@@ -255,6 +255,7 @@ fn as_changes(mut preview: ApplicationPreview) -> ApplicationPreview {
     });
     preview.plan = Plan {
         changes: changes.collect(),
+        ..Plan::default()
     };
     preview.notes.clear();
     preview

@@ -166,14 +166,8 @@ async fn applications(
     let keys = heads.iter().map(|(target, _)| target.key(&repo));
     check_names(requested, &keys.collect::<Vec<_>>())?;
     let (mut applications, environment, repo) = (Vec::new(), &environment, &repo);
-    for Touched {
-        target,
-        before,
-        after,
-        in_base,
-    } in inputs
-    {
-        let key = target.key(repo);
+    for touched in inputs {
+        let key = touched.target.key(repo);
         let mut named = requested.iter();
         if !requested.is_empty() && !named.any(|name| is_named(&key, name)) {
             continue;
@@ -181,13 +175,11 @@ async fn applications(
         let known = match all.get(&key.object_name()) {
             Some(object) if object.spec.repository == *repo => Some((
                 object,
-                preview::synced_of(mirror, object, &target, &before)?,
+                preview::synced_of(mirror, object, &touched.target, &touched.before)?,
             )),
             _ => None,
         };
-        let (target, sides) = ((target, in_base), (before, after));
-        let application =
-            preview::application(environment, repo, id, target, sides, &claims, known);
+        let application = preview::application(environment, repo, id, touched, &claims, known);
         applications.push(application);
     }
     let progress = &Progress::new(applications.len());
@@ -208,6 +200,7 @@ fn untouched(heads: &[(Target, RenderInputs)], touched: &[Touched]) -> Vec<Touch
         before: inputs.clone(),
         after: inputs.clone(),
         in_base: true,
+        unlisted: false,
     };
     others.map(as_it_is).collect()
 }

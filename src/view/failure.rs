@@ -24,6 +24,8 @@ pub struct People {
 struct FailureView {
     marker: String,
     people: String,
+    /// For a command.
+    names: String,
     applications: Vec<FailingView>,
     /// Whether one of them fails.
     fails: bool,
@@ -51,6 +53,7 @@ pub fn failing_name(rollout: &Rollout) -> String {
 /// The comment about applications that fail, or wait for a decision, after a merge.
 pub fn failure(failing: &[&Rollout], people: &People) -> String {
     let names: Vec<_> = failing.iter().map(|one| failing_name(one)).collect();
+    let titles: Vec<_> = failing.iter().map(|one| one.key.title()).collect();
     let merged = match &people.merged_by {
         Some(login) => format!(" by @{login}"),
         None => " by windlass".into(),
@@ -76,6 +79,7 @@ pub fn failure(failing: &[&Rollout], people: &People) -> String {
         FailureView {
             marker: format!("{FAILED}{} -->", names.join(",")),
             people: format!("{merged}{approved}{of}"),
+            names: titles.join(" "),
             applications: failing
                 .iter()
                 .map(|one| FailingView {

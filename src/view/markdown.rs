@@ -103,6 +103,21 @@ fn longest_run(text: &str, of: char) -> usize {
     text.split(|c| c != of).map(str::len).max().unwrap_or(0)
 }
 
+/// A sentence of windlass's with code in backticks, as Markdown. What it names from outside is as
+/// dead as in [`quoted`].
+pub fn prose(text: &str) -> String {
+    let parts: Vec<_> = text.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return quoted(text);
+    }
+    let part = |(at, part): (usize, &&str)| match at % 2 {
+        1 if part.is_empty() => quoted("``"),
+        1 => code(part),
+        _ => quoted(part),
+    };
+    parts.iter().enumerate().map(part).collect()
+}
+
 /// A sentence that may hold names from outside: mentions and markup in it are dead.
 pub fn quoted(text: &str) -> String {
     let mut out = String::new();
@@ -129,4 +144,18 @@ pub(super) fn bounded(body: &str) -> String {
         .rsplit_once('\n')
         .map_or(&body[..end], |(whole, _)| whole);
     format!("{cut}\n\n… (more does not fit into a comment)\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_of_prose_is_code_and_the_rest_is_dead() {
+        let told = format!("asks with `/merge`{}", quoted(", @bob"));
+        assert_eq!(prose("asks with `/merge`, @bob"), told);
+        assert_eq!(prose("a ` b"), quoted("a ` b"));
+        assert_eq!(prose("`<!-- x`"), code("<!-- x"));
+        assert_eq!(prose("no `` code"), quoted("no `` code"));
+    }
 }

@@ -1,6 +1,7 @@
 //! What a preview says of an application besides its changes.
 
 use super::markdown::{code, listed};
+use crate::domain::applying::NotAutomatic;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::sops::Encrypted;
 
@@ -117,6 +118,17 @@ pub fn stays(key: &ResourceKey, why: &str) -> String {
         "{} leaves Git but stays in the cluster: {why}.",
         code(&key.to_string())
     )
+}
+
+/// The object of Argo CD or Flux stays, and the configuration no longer names it.
+pub const UNLISTED: &str = "`windlass.yaml` no longer has this application: windlass does not preview, gate or promote it any more. The object that declares it stays in Git, and so does what it deploys.";
+
+/// Why nothing is synced without a person.
+pub fn not_automatic(why: NotAutomatic) -> String {
+    match why {
+        NotAutomatic::Manual => "Argo CD does not sync this application by itself: after the merge somebody syncs it, there or by `/sync`.".into(),
+        NotAutomatic::Suspended => "Its Kustomization is suspended: Flux applies nothing of this before somebody resumes it.".into(),
+    }
 }
 
 /// Changes of fields that Argo CD ignores.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::markdown::{code, listed, quoted};
+use super::markdown::{code, listed, prose};
 use super::terminal::unmarked;
 use crate::domain::gate::{Clear, GroupRefusal, Standing, Verdict};
 use crate::domain::pull_request::GATE_CONTEXT;
@@ -13,7 +13,7 @@ pub fn why(verdict: &Verdict) -> String {
         "{} {}\n\n{}",
         mark(verdict.standing),
         match verdict.standing {
-            Standing::Passed => quoted(&verdict.reason),
+            Standing::Passed => prose(&verdict.reason),
             Standing::Pending => "Not merged yet:".into(),
             Standing::Failed => "Cannot be merged as it stands:".into(),
         },
@@ -48,7 +48,7 @@ fn gate(gate: &Verdict) -> String {
         "- {} **{}**: {}",
         mark(gate.standing),
         gate.gate,
-        quoted(&gate.reason)
+        prose(&gate.reason)
     );
     if let Some(since) = gate.since {
         row.push_str(&format!(" · since {}", minute(since)));

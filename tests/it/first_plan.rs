@@ -213,7 +213,7 @@ async fn a_repository_without_windlass_is_planned_and_configured() {
     assert_eq!(code, 0, "{text}");
     insta::assert_snapshot!(world.scrub(&text), @"
     note: all applications are planned; the change touches 0 of them
-    2 of 2 applications change · the cluster stays as it is
+    None of 2 applications changes · 2 changes by the next sync, for other reasons
 
     shop/staging on local
       merged before and waiting to be synced: 1
@@ -270,6 +270,7 @@ async fn what_argo_cd_deploys_from_it_is_asked_of_the_cluster() {
     1 of 1 application changes · 1 changed · verified by the cluster
 
     argocd-web/live on local
+        Argo CD does not sync this application by itself: after the merge somebody syncs it, there or by /sync.
       changed ConfigMap web/my-lab
         • no pod restarts: running pods keep what they read at start until their next rollout
          apiVersion: v1

@@ -87,7 +87,7 @@ async fn the_same_plan_without_github() {
     let details = |text: &str| {
         text.lines()
             // Nothing is merged where there is no GitHub.
-            .filter(|line| !line.is_empty() && !line.starts_with("**Next:**"))
+            .filter(|line| !line.is_empty() && !line.starts_with("**Needs "))
             .filter(|line| !line.starts_with("<!--") && !line.starts_with("<sub>"))
             .map(str::to_string)
             .collect::<Vec<_>>()
@@ -176,7 +176,7 @@ async fn the_same_plan_without_github() {
     has(
         &text,
         &[
-            "origin is acme/other, which windlass does not manage in this cluster: choose one with --repository: acme/config",
+            "origin is acme/other, and windlass manages acme/config in this cluster: plan it all the same with --repository acme/other",
         ],
     );
     assert_eq!(plan(&lab, &folder, &["--repository", "acme/config"]).1, 1);

@@ -39,6 +39,7 @@ fn digests(plan: &Plan) -> BTreeSet<String> {
             "",
             &Plan {
                 changes: vec![change.clone()],
+                ..Plan::default()
             },
         )])
         .chars()

@@ -19,9 +19,10 @@ pub async fn in_another_namespace(
 ) -> ClusterResult<Prediction> {
     let manifest = &request.manifest;
     let namespace = manifest.key.namespace.clone().unwrap_or_default();
-    if !set
-        .iter()
-        .any(|other| other.key.kind == "Namespace" && other.key.name == namespace)
+    let applying = scope.applying_of(manifest).await?;
+    let by_others = applying.is_some_and(|applying| applying.creates(&namespace));
+    let mut all = set.iter();
+    if !by_others && !all.any(|other| other.key.kind == "Namespace" && other.key.name == namespace)
     {
         return Ok(request.refused(format!(
             "namespace `{namespace}` does not exist: create it, or add it to the application's manifests"
@@ -45,8 +46,12 @@ pub async fn in_another_namespace(
         }
         Err(_) => manifest.as_live(),
     };
+    let comes = match by_others {
+        true => "is created by Argo CD before it (`CreateNamespace=true`)",
+        false => "comes with this change",
+    };
     request.notes.unverified = Some(format!(
-        "its namespace `{namespace}` comes with this change: quotas, limits and security labels there are not known yet"
+        "its namespace `{namespace}` {comes}: quotas, limits and security labels there are not known yet"
     ));
     Ok(request.predicts(Side::Object(after, Confidence::Simulated)))
 }

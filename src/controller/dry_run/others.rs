@@ -1,6 +1,8 @@
 //! What other controllers do to an application's objects: autoscalers set
 //! replicas, and Argo CD or Flux changes what it applies.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::new_kinds::{checked, definition};
@@ -15,7 +17,8 @@ use crate::domain::build::release;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{self, Confidence, Side};
-use crate::domain::{Live, contracts, fieldset, ownership, substitute};
+use crate::domain::substitute::{Transforms, Unfilled};
+use crate::domain::{Live, contracts, fieldset, ownership};
 
 impl AppScope<'_> {
     /// How one of the objects is applied: what a HelmRelease installs by helm-controller.
@@ -154,21 +157,13 @@ pub async fn as_the_reconciler_applies(
         applying.leave_ignored(key, payload, live);
         request.notes.unverified = unread(applying, key);
     }
-    let declared = scope.target.declared.as_ref();
-    let declared = declared.map(|by| &by.transforms);
-    let Some(transforms) = scope.transforms(declared).await? else {
+    let Some((transforms, unknown)) = unknown(scope, &request.manifest, set).await? else {
         return Ok(request);
-    };
-    let unknown = match &request.manifest.installed_by {
-        Some(of) => {
-            let names = release::variables(of, set);
-            transforms.fill_only(&names, &mut request.write.payload.clone())
-        }
-        None => transforms.unknown(&request.write.payload),
     };
     if !unknown.is_empty() {
         if let Some(live) = &request.live {
-            substitute::use_live_values(&mut request.write.payload, live);
+            let payload = &mut request.write.payload;
+            Unfilled::of(payload).take_live(payload, live);
         }
         let names: Vec<_> = unknown.iter().map(|name| format!("${{{name}}}")).collect();
         request.notes.unverified = Some(format!(
@@ -182,6 +177,44 @@ pub async fn as_the_reconciler_applies(
         ));
     }
     Ok(request)
+}
+
+/// What a Kustomization changes, and the variables of a manifest whose values are not known. None:
+/// windlass applies it, or no Kustomization does.
+async fn unknown(
+    scope: &AppScope<'_>,
+    manifest: &Manifest,
+    set: &[Manifest],
+) -> ClusterResult<Option<(Transforms, BTreeSet<String>)>> {
+    let declared = scope.target.declared.as_ref();
+    let declared = declared.map(|by| &by.transforms);
+    let Some(transforms) = scope.transforms(declared).await? else {
+        return Ok(None);
+    };
+    let unknown = match &manifest.installed_by {
+        Some(of) => {
+            let names = release::variables(of, set);
+            transforms.fill_only(&names, &mut manifest.value.clone())
+        }
+        None => transforms.unknown(&manifest.value),
+    };
+    Ok(Some((transforms, unknown)))
+}
+
+/// The texts of a manifest whose values are not known.
+pub async fn unfilled(
+    scope: &AppScope<'_>,
+    manifest: &Manifest,
+    set: &[Manifest],
+) -> ClusterResult<Unfilled> {
+    if scope.applies() {
+        return Ok(Unfilled::default());
+    }
+    let is_unknown = unknown(scope, manifest, set).await?;
+    Ok(match is_unknown {
+        Some((_, names)) if !names.is_empty() => Unfilled::of(&manifest.value),
+        _ => Unfilled::default(),
+    })
 }
 
 /// Which rules for ignored fields this does not evaluate.

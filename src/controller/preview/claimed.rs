@@ -43,19 +43,28 @@ pub fn hand_over(
     (without(change, &handed), handed)
 }
 
+/// What is left of an application after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    Others,
+    /// Git has no objects of it.
+    Nothing,
+    /// The object of another reconciler that declares it is deleted as well.
+    NotEvenItself,
+}
+
 /// Separates the objects that are removed from Git and protected from deletion, each with the
-/// reason. `applying`: how another reconciler applies them. `none_left`: Git has no other objects.
+/// reason. `applying`: how another reconciler applies them.
 pub fn withhold(
     change: Vec<Comparison>,
     applying: Option<&Applying>,
-    none_left: bool,
+    left: Left,
 ) -> (Vec<Comparison>, Named) {
-    let kept = |live: &Live| match applying {
-        Some(applying) => {
-            let last = applying.keeps_last().filter(|_| none_left);
-            applying.keeps(live).or(last)
-        }
-        None => sync::protected(live),
+    let kept = |live: &Live| match (applying, left) {
+        (Some(applying), Left::NotEvenItself) => applying.keeps_at_end(live),
+        (Some(applying), Left::Nothing) => applying.keeps(live).or(applying.keeps_last()),
+        (Some(applying), Left::Others) => applying.keeps(live),
+        (None, _) => sync::protected(live),
     };
     let withheld = change
         .iter()
@@ -131,7 +140,7 @@ mod tests {
             Comparison::new(key("gone"), object(json!({})), Side::Absent),
             Comparison::new(key("there"), object(kept.clone()), object(kept)),
         ];
-        let (change, withheld) = withhold(change, None, false);
+        let (change, withheld) = withhold(change, None, Left::Others);
         assert_eq!(names(&change), ["gone", "there"]);
         assert_eq!(withheld.len(), 1);
     }

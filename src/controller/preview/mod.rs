@@ -35,11 +35,11 @@ use crate::domain::pull_request::{ApplicationPreview, image_changes};
 use crate::domain::{Invalid, RepoName, TargetKey};
 use crate::git::Mirror;
 use crate::view;
-use claimed::{hand_over, refuse_claimed, withhold};
+use claimed::{Left, hand_over, refuse_claimed, withhold};
 use compare::{Compared, Sides, compare};
 use hooks::hooks_that_run;
 use rendered::{Normalized, Rendering, refusals, unreachable};
-use unseen::take_unseen;
+use unseen::{causes_sync, take_unseen};
 
 /// The inputs that an application was synced from last, if they differ from the base's.
 pub fn synced_of(
@@ -78,16 +78,22 @@ pub fn blank(key: TargetKey, cluster: &str, error: Option<String>) -> Applicatio
     }
 }
 
-/// Renders both sides of one application and dry-runs both, when it is its turn. `in_base`: whether the base has it.
+/// Renders both sides of one application and dry-runs both, when it is its turn.
 pub async fn application(
     environment: &Environment,
     repo: &RepoName,
     repository_id: u64,
-    (mut target, in_base): (Target, bool),
-    (before, after): (RenderInputs, RenderInputs),
+    touched: Touched,
     claims: &ResourceOwners,
     known: Option<(&Application, Option<RenderInputs>)>,
 ) -> Result<ApplicationPreview> {
+    let Touched {
+        mut target,
+        before,
+        after,
+        in_base,
+        unlisted,
+    } = touched;
     let _turn = environment.applications.acquire().await;
     let key = target.key(repo);
     let (object, synced) = known.map_or((None, None), |(object, synced)| (Some(object), synced));
@@ -116,18 +122,23 @@ pub async fn application(
             return Ok(preview);
         }
     };
-    if matches!(after, Ok(None)) {
-        let deletes = match &before {
-            Ok(Some(inputs)) => inputs.deletes(),
-            _ => None,
-        };
+    let ends = matches!(after, Ok(None));
+    if ends {
+        let deletes = before.as_ref().ok().and_then(Option::as_ref);
+        let deletes = deletes
+            .and_then(|inputs| inputs.deletes())
+            .filter(|_| !unlisted);
         let names = rendered.names();
-        preview.leaves = deletes.is_none();
+        preview.leaves = deletes.is_none() && !unlisted;
         preview.notes.push(match deletes {
+            _ if unlisted => view::UNLISTED.into(),
             Some(deletes) => view::declared_no_more(&names, deletes),
             None => view::leaves_git(&names, key.stage.as_str()),
         });
-        return Ok(preview);
+        // What is deleted with the object that declares it is shown as any deletion.
+        if deletes != Some(true) {
+            return Ok(preview);
+        }
     }
     let looks_up = rendered.looks_up.as_deref().map(view::looks_up);
     preview.notes.extend(looks_up);
@@ -160,7 +171,7 @@ pub async fn application(
         compared,
         head,
         claimant,
-        scope.applying().await?,
+        (scope.applying().await?, ends),
     ))
 }
 
@@ -184,17 +195,20 @@ async fn compared(
     };
     let mut compared = compare(scope, sides).await?;
     let applying = scope.applying().await?;
+    let syncs = causes_sync(&compared, applying);
     let unseen = take_unseen(&mut compared, applying);
     let (known, added) = refusals(&base.outside, &head.outside);
     compared.change.extend(added);
     compared.waiting.extend(known);
     let first = status.synced_revision.is_none();
-    if unseen.is_empty() {
+    if !unseen.is_empty() {
+        notes.push(view::unseen(&unseen));
+    } else if syncs {
         let hooks = hooks_that_run(scope, &base.hooks, &head.hooks, first, &mut notes).await?;
         compared.change.extend(hooks);
-    } else {
-        notes.push(view::unseen(&unseen));
     }
+    let not_automatic = applying.and_then(Applying::not_automatic);
+    notes.extend(not_automatic.map(view::not_automatic));
     // The file of each refused object, for whoever has to fix it.
     for comparison in &mut compared.change {
         let Comparison {
@@ -215,19 +229,25 @@ async fn compared(
 }
 
 /// The preview with its plans. `claimant`: the other application that has an object. `applying`: how
-/// another reconciler applies the stage.
+/// another reconciler applies the stage; `ends`: the object that declares the application is deleted.
 fn planned(
     mut preview: ApplicationPreview,
     mask: &Mask,
     compared: Compared,
     head: &[Manifest],
     claimant: impl Fn(&ResourceKey) -> Option<String>,
-    applying: Option<&Applying>,
+    (applying, ends): (Option<&Applying>, bool),
 ) -> ApplicationPreview {
+    let left = match (ends, head.is_empty()) {
+        (true, _) => Left::NotEvenItself,
+        (_, true) => Left::Nothing,
+        _ => Left::Others,
+    };
     let change = refuse_claimed(compared.change, head, &claimant);
     let (change, handed) = hand_over(change, &claimant);
-    let (change, withheld) = withhold(change, applying, head.is_empty());
+    let (change, withheld) = withhold(change, applying, left);
     preview.plan = Plan::new(mask, change);
+    preview.plan.applied_by_others = applying.is_some();
     preview.drift = Plan::new(mask, compared.drift);
     preview.waiting = Plan::new(mask, compared.waiting);
     preview.unmoved = compared.unmoved;

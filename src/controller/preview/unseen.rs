@@ -6,6 +6,12 @@ use crate::domain::applying::Applying;
 use crate::domain::manifest::{ResourceKey, without_server_fields};
 use crate::domain::plan::{Comparison, Side};
 
+/// Whether the changes have it sync: Argo CD does not for a hook alone.
+pub fn causes_sync(compared: &Compared, applying: Option<&Applying>) -> bool {
+    let mut all = compared.change.iter().chain(&compared.waiting);
+    !applying.is_some_and(Applying::syncs_for_differences_alone) || all.any(differs)
+}
+
 /// Takes out changes that cause no sync, if no other change of the application causes one; and what
 /// that sync would set back. The objects of the changes.
 pub fn take_unseen(compared: &mut Compared, applying: Option<&Applying>) -> Vec<ResourceKey> {
@@ -24,10 +30,11 @@ pub fn take_unseen(compared: &mut Compared, applying: Option<&Applying>) -> Vec<
         return Vec::new();
     }
     compared.drift.retain(|one| !unseen(one));
-    let differs = |one: &Comparison| {
-        let plain = |side: &Side| side.object().map(|live: &Live| without_server_fields(live));
-        plain(&one.before) != plain(&one.after)
-    };
     let changed = compared.change.extract_if(.., |one| differs(one));
     changed.map(|one| one.key).collect()
+}
+
+fn differs(one: &Comparison) -> bool {
+    let plain = |side: &Side| side.object().map(|live: &Live| without_server_fields(live));
+    matches!(one.after, Side::Refused(_)) || plain(&one.before) != plain(&one.after)
 }

@@ -9,7 +9,7 @@ use crate::controller::{Base, Reader, Result, promotion};
 use crate::domain::gate::Origin;
 use crate::domain::promotion::Offer;
 use crate::domain::rollback::Rollback;
-use crate::domain::{PullRequestKey, StageKey};
+use crate::domain::{CommitSha, PullRequestKey, StageKey};
 use crate::github::PullSnapshot;
 
 /// A pull request's origin, with what it proposes if it is ours.
@@ -27,6 +27,17 @@ impl Proposed {
             offers: Vec::new(),
             rollback: None,
         }
+    }
+
+    /// What it rolls back, by its title, and to which commit.
+    pub fn rolls_back(&self) -> Option<(String, CommitSha)> {
+        let (key, rollback) = self.rollback.as_ref()?;
+        Some((key.title(), rollback.to.clone()))
+    }
+
+    /// The commit that it rolls back to.
+    pub fn back_to(&self) -> Option<&CommitSha> {
+        self.rollback.as_ref().map(|(_, rollback)| &rollback.to)
     }
 }
 

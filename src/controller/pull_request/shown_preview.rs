@@ -256,17 +256,11 @@ async fn application(
     touched: Touched,
     claims: &ResourceOwners,
 ) -> Result<ApplicationPreview> {
-    let Touched {
-        target,
-        before,
-        after,
-        in_base,
-    } = touched;
     let repo = &base.repo.name;
-    let known = ctx.store.application(&target.key(repo)).await?;
+    let known = ctx.store.application(&touched.target.key(repo)).await?;
     let synced = match known.clone() {
         Some(object) => {
-            let (target, before) = (target.clone(), before.clone());
+            let (target, before) = (touched.target.clone(), touched.before.clone());
             ctx.mirror(repo, move |mirror| {
                 preview::synced_of(mirror, &object, &target, &before)
             })
@@ -275,16 +269,7 @@ async fn application(
         None => None,
     };
     let known = known.as_ref().map(|object| (object, synced));
-    preview::application(
-        environment,
-        repo,
-        base.repo.id,
-        (target, in_base),
-        (before, after),
-        claims,
-        known,
-    )
-    .await
+    preview::application(environment, repo, base.repo.id, touched, claims, known).await
 }
 
 /// Whether something cannot be applied that may pass by itself. A decision or a fix in Git does not

@@ -22,7 +22,7 @@ use crate::domain::hold::Hold;
 use crate::domain::promotion::Offer;
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT};
 use crate::domain::rules::RequiredCheck;
-use crate::domain::{PullRequestKey, RepoName, StageKey};
+use crate::domain::{CommitSha, PullRequestKey, RepoName, StageKey};
 use crate::github::{self, PullSnapshot};
 
 /// State and title of the verdict's check run.
@@ -83,9 +83,9 @@ pub async fn verdict(
         stages: with_freezes(ctx, base, policies).await?,
         touches_unmanaged: changes.unmanaged.clone(),
         conflicts: conflicts(shown_preview),
-        holds: holds(ctx, &key.repo, changes).await?,
+        holds: holds(ctx, &key.repo, changes, proposed.back_to()).await?,
         merge_requested_by: merge_requested_by(ctx, key, snapshot, seen_since, &given).await?,
-        rollback: proposed.rollback.as_ref().map(|(key, _)| key.title()),
+        rollback: proposed.rolls_back(),
         preview: fact,
         reviews,
         methods: branch_rules::methods(ctx, base, &github.rules),
@@ -123,8 +123,9 @@ pub async fn still_stands(
                 && !policy.calendar.freezes.contains(&freeze.of_calendar())
         })
     };
+    let back_to = facts.rollback.as_ref().map(|(_, to)| to);
     Ok(ctx.cache.pulls.snapshots.is_kept(key)
-        && holds(ctx, &key.repo, &observation.changes).await? == facts.holds
+        && holds(ctx, &key.repo, &observation.changes, back_to).await? == facts.holds
         && !freezes.iter().any(is_new))
 }
 
@@ -284,11 +285,13 @@ async fn with_freezes(
 }
 
 /// The holds of the changed applications. Others in the same namespace have a say about who
-/// approves, and no hold of theirs is about this change.
+/// approves, and no hold of theirs is about this change. `back_to`: the commit that the pull request
+/// rolls back to. A stage that is being rolled back to the same one does not wait for itself.
 async fn holds(
     ctx: &Arc<Reader>,
     repo: &RepoName,
     changes: &Changes,
+    back_to: Option<&CommitSha>,
 ) -> Result<Vec<(String, Hold)>> {
     let touched = changes.touched.iter().chain(&changes.reconfigured);
     let stages: BTreeSet<_> = touched.map(|target| target.key(repo).of_stage()).collect();
@@ -296,7 +299,11 @@ async fn holds(
     for stage in stages {
         // Who holds a stage holds it in all of its clusters.
         for object in ctx.applications_of(&stage).await? {
-            let hold = object.hold(ctx.now()).map(|hold| (stage.title(), hold));
+            let rollback = object.rollback();
+            let rollback = rollback.filter(|rollback| Some(&rollback.to) == back_to);
+            let is_of_it = |hold: &Hold| rollback.as_ref().is_some_and(|it| it.is_held_by(hold));
+            let hold = object.hold(ctx.now()).filter(|hold| !is_of_it(hold));
+            let hold = hold.map(|hold| (stage.title(), hold));
             holds.extend(hold.filter(|hold| !holds.contains(hold)));
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::ignored::IgnoredFields;
-use super::{Method, set};
+use super::{Method, NotAutomatic, set};
 use crate::domain::Live;
 use crate::domain::catalog::Named;
 use crate::domain::manifest::ResourceKey;
@@ -38,6 +38,8 @@ pub struct ArgoCd {
     keeps_all: bool,
     /// It syncs by itself, and not if nothing would be left.
     keeps_last: bool,
+    /// Its Application could be read.
+    found: bool,
     /// It syncs by itself.
     automated: bool,
     /// Nothing that it compares differs from Git.
@@ -90,6 +92,7 @@ impl ArgoCd {
                 .collect(),
             keeps_all: is_automated && automated["prune"] != true,
             keeps_last: is_automated && automated["allowEmpty"] != true,
+            found: object.is_some(),
             automated: is_automated,
             synced: status["sync"]["status"] == "Synced",
             differing: differing(status),
@@ -163,6 +166,18 @@ impl ArgoCd {
         })
     }
 
+    pub(super) fn not_automatic(&self) -> Option<NotAutomatic> {
+        (self.found && !self.automated).then_some(NotAutomatic::Manual)
+    }
+
+    pub(super) fn syncs_for_differences_alone(&self) -> bool {
+        self.automated && self.synced
+    }
+
+    pub(super) fn creates(&self, namespace: &str) -> bool {
+        self.has_option("CreateNamespace=true") && self.namespace == namespace
+    }
+
     /// Sets what a sync leaves as it is.
     pub(super) fn leave_ignored(&self, key: &ResourceKey, wanted: &mut Value, live: &Live) {
         if self.respects_ignored() {
@@ -228,6 +243,14 @@ impl ArgoCd {
     fn has_option(&self, option: &str) -> bool {
         self.options.iter().any(|one| one == option)
     }
+}
+
+/// Its finalizer deletes everything but what is marked.
+pub(super) fn keeps_at_end(live: &Live) -> Option<String> {
+    let keeps =
+        |option| has(live, option).then(|| format!("it is marked `{SYNC_OPTIONS}: {option}`"));
+    let of_helm = live.annotation("helm.sh/resource-policy") == Some("keep");
+    keeps("Delete=false").or(of_helm.then(|| "it is marked `helm.sh/resource-policy: keep`".into()))
 }
 
 /// The objects that an Application's status lists as differing.

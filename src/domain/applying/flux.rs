@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{says, set};
+use super::{NotAutomatic, says, set};
 use crate::domain::Live;
 use crate::domain::catalog::Named;
 use crate::domain::ownership::{AdoptableFields, Entry, written_by};
@@ -22,6 +22,7 @@ pub struct Flux {
     namespace: String,
     prune: bool,
     force: bool,
+    suspended: bool,
 }
 
 impl Flux {
@@ -32,7 +33,12 @@ impl Flux {
             namespace: named.namespace.clone(),
             prune: spec("prune").unwrap_or(true),
             force: spec("force").unwrap_or_default(),
+            suspended: spec("suspend").unwrap_or_default(),
         }
+    }
+
+    pub(super) fn not_automatic(&self) -> Option<NotAutomatic> {
+        self.suspended.then_some(NotAutomatic::Suspended)
     }
 
     pub(super) fn mark(&self, value: &mut Value) {

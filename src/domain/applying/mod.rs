@@ -36,6 +36,15 @@ pub enum Applying {
     Helm,
 }
 
+/// Why nothing is synced without a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAutomatic {
+    /// Its Application is synced by people.
+    Manual,
+    /// Its Kustomization is suspended.
+    Suspended,
+}
+
 /// How it writes an object that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -107,6 +116,39 @@ impl Applying {
         match self {
             Self::ArgoCd(argo_cd) => argo_cd.keeps_last(),
             Self::Flux(_) | Self::Helm => None,
+        }
+    }
+
+    /// Why it does not delete an object with the object of its own that declares it.
+    pub fn keeps_at_end(&self, live: &Live) -> Option<String> {
+        match self {
+            Self::ArgoCd(_) => argo_cd::keeps_at_end(live),
+            Self::Flux(_) | Self::Helm => self.keeps(live),
+        }
+    }
+
+    /// Why nothing is synced without a person, if so.
+    pub fn not_automatic(&self) -> Option<NotAutomatic> {
+        match self {
+            Self::ArgoCd(argo_cd) => argo_cd.not_automatic(),
+            Self::Flux(flux) => flux.not_automatic(),
+            Self::Helm => None,
+        }
+    }
+
+    /// Whether it syncs by itself, and then only if an object differs from Git.
+    pub fn syncs_for_differences_alone(&self) -> bool {
+        match self {
+            Self::ArgoCd(argo_cd) => argo_cd.syncs_for_differences_alone(),
+            Self::Flux(_) | Self::Helm => false,
+        }
+    }
+
+    /// Whether it creates the namespace of its objects.
+    pub fn creates(&self, namespace: &str) -> bool {
+        match self {
+            Self::ArgoCd(argo_cd) => argo_cd.creates(namespace),
+            Self::Flux(_) | Self::Helm => false,
         }
     }
 

@@ -60,6 +60,7 @@ pub fn effects(plan: &Plan) -> Vec<Effect> {
             .effective()
             .filter(|change| change.problem.is_none() && !change.is_hook())
             .collect(),
+        deletes_last: !plan.applied_by_others,
     };
     context
         .all
@@ -73,6 +74,8 @@ struct Context<'a> {
     /// All names in the pod templates of workloads that roll out, with their namespace.
     named: BTreeSet<(Option<&'a str>, &'a str)>,
     all: Vec<&'a Change>,
+    /// Whether what leaves Git is deleted once the rest is healthy, as windlass does it.
+    deletes_last: bool,
 }
 
 impl<'a> Context<'a> {
@@ -119,6 +122,7 @@ pub fn replaced(plan: &Plan) -> Vec<&ResourceKey> {
     let context = Context {
         named: BTreeSet::new(),
         all: plan.effective().collect(),
+        deletes_last: !plan.applied_by_others,
     };
     let all = context.all.iter();
     all.filter(|change| change.action == Action::Prune && context.successor(change).is_some())
@@ -142,13 +146,15 @@ fn created(context: &Context<'_>, change: &Change) -> Vec<Effect> {
     let Some(old) = context.predecessor(change) else {
         return Vec::from_iter(bounded(change));
     };
-    let mut found = vec![Effect::new(
-        change,
-        format!(
-            "replaces {}, which is deleted once this is healthy; until then both run",
-            old.key
-        ),
-    )];
+    let when = match context.deletes_last {
+        true => "once this is healthy; until then both run",
+        false => "by the same sync, perhaps before this is healthy",
+    };
+    let text = format!("replaces {}, which is deleted {when}", old.key);
+    let mut found = vec![match context.deletes_last {
+        true => Effect::new(change, text),
+        false => Effect::grave(change, text),
+    }];
     if after(change)["spec"]["volumeClaimTemplates"].is_array() {
         found.push(Effect::grave(
             change,
@@ -233,7 +239,7 @@ fn pruned(context: &Context<'_>, change: &Change) -> Option<Effect> {
                 .all
                 .iter()
                 .any(|other| other.action != Action::Prune);
-            let when = if has_other_changes {
+            let when = if has_other_changes && context.deletes_last {
                 " once the rest of the change is healthy"
             } else {
                 ""

@@ -148,9 +148,9 @@ pub struct Facts {
     pub holds: Vec<(String, Hold)>,
     /// Who asked with `/merge` to merge this head.
     pub merge_requested_by: Option<String>,
-    /// The application in its stage, as titles have it, that it rolls back: neither a hold nor a window
-    /// of that one stops it.
-    pub rollback: Option<String>,
+    /// The application in its stage, as titles have it, that it rolls back, and to which commit:
+    /// neither a hold nor a window of that one stops it.
+    pub rollback: Option<(String, CommitSha)>,
     /// The last opinion of each reviewer.
     pub reviews: Vec<Review>,
     /// Who overrides which gates of this head.
@@ -168,7 +168,8 @@ impl Facts {
 
     /// Whether it rolls back an application in its stage, by the title.
     fn rolls_back(&self, title: &str) -> bool {
-        self.rollback.as_deref() == Some(title)
+        let rollback = self.rollback.as_ref();
+        rollback.is_some_and(|(own, _)| own == title)
     }
 }
 

@@ -173,6 +173,8 @@ impl Side {
 pub struct Plan {
     /// Sorted by key, with unchanged objects.
     pub changes: Vec<Change>,
+    /// Argo CD or Flux makes them, in an order of its own.
+    pub applied_by_others: bool,
 }
 
 impl Plan {
@@ -182,7 +184,10 @@ impl Plan {
             .map(|comparison| Change::new(mask, comparison))
             .collect();
         changes.sort_by(|a, b| a.key.cmp(&b.key));
-        Self { changes }
+        Self {
+            changes,
+            applied_by_others: false,
+        }
     }
 
     /// The changes that have an effect, or cannot be made.

@@ -25,7 +25,7 @@ pub fn matches_prediction(mask: &Mask, change: &Change, live: Option<&Live>) -> 
             _ => {}
         }
     }
-    /// Unstable values count as predicted.
+    /// Unstable values count as predicted, and those that Flux fills in for a variable.
     fn ignore_unstable(predicted: &mut Value, live: &Value) {
         match (predicted, live) {
             (Value::Object(a), Value::Object(b)) => a.iter_mut().for_each(|(key, value)| {
@@ -34,9 +34,14 @@ pub fn matches_prediction(mask: &Mask, change: &Change, live: Option<&Live>) -> 
             (Value::Array(a), Value::Array(b)) => {
                 a.iter_mut().zip(b).for_each(|(a, b)| ignore_unstable(a, b))
             }
-            (predicted, live) if *predicted == UNSTABLE => *predicted = live.clone(),
+            (predicted, live) if *predicted == UNSTABLE || has_variable(predicted) => {
+                *predicted = live.clone();
+            }
             _ => {}
         }
+    }
+    fn has_variable(value: &Value) -> bool {
+        value.as_str().is_some_and(|text| text.contains("${"))
     }
     let mut after = change.after.as_deref().cloned();
     after

@@ -99,7 +99,7 @@ impl PreviewText {
             true => " After that, `/confirm-prune` here deletes what leaves Git.",
             false => "",
         };
-        let next = next.map(|next| format!("**Next:** {}{then}\n\n", words(next)));
+        let next = next.map(|next| format!("{}{then}\n\n", words(next)));
         let text = format!(
             "{}\n\n{}{}\n",
             self.body,
@@ -110,23 +110,23 @@ impl PreviewText {
     }
 }
 
+/// It stays true while the gates change: the comment is not edited for that.
 fn words(next: Next) -> String {
-    let approved = |approvals: u32| match approvals {
-        0 => String::new(),
-        1 => "one approval, then ".to_string(),
-        several => format!("{several} approvals, then "),
+    const MISSING: &str = "`/why` says what is missing now.";
+    let needs = |approvals: u32| match approvals {
+        0 => "**Next:** ".to_string(),
+        1 => "**Needs one approval.** Then ".into(),
+        several => format!("**Needs {several} approvals.** Then "),
     };
     match next {
-        Next::Ready => "mark it as ready for review.".into(),
-        Next::WindlassMerges { approvals: 0 } => {
-            "windlass merges it as soon as its gates pass.".into()
-        }
-        Next::WindlassMerges { approvals } => {
-            format!("{}windlass merges it.", approved(approvals))
-        }
+        Next::Ready => "**Next:** mark it as ready for review.".into(),
+        Next::WindlassMerges { approvals } => format!(
+            "{}windlass merges it as soon as all gates pass. {MISSING}",
+            needs(approvals)
+        ),
         Next::PersonMerges { approvals } => format!(
-            "{}merge it yourself, or have windlass do it by `/merge`.",
-            approved(approvals)
+            "{}merge it yourself, or have windlass do it by `/merge`. {MISSING}",
+            needs(approvals)
         ),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::effect;
 use crate::domain::plan::{Action, Confidence, Plan};
-use crate::domain::pull_request::{Failure, Preview};
+use crate::domain::pull_request::{ApplicationPreview, Failure, Preview};
 
 /// The verdict, without marks.
 pub(in crate::view) fn title(preview: &Preview) -> String {
@@ -27,11 +27,7 @@ pub(super) fn verdict_line(preview: &Preview) -> String {
         };
         return format!("**No application changes**{policy}");
     }
-    let mut parts = vec![format!(
-        "**{changed} of {} {}**",
-        counted(preview.total, "application"),
-        if changed == 1 { "changes" } else { "change" }
-    )];
+    let mut parts = vec![applications(preview)];
     parts.extend(counts(preview.applications.iter().map(|app| &app.plan)));
     let leaving = preview.applications.iter().filter(|app| app.leaves).count();
     if leaving > 0 {
@@ -58,7 +54,7 @@ pub(super) fn verdict_line(preview: &Preview) -> String {
         parts.push(format!("**{failed} cannot be applied**"));
     } else if plans().all(Plan::is_empty) {
         parts.push(match leaving {
-            0 => "the cluster stays as it is".into(),
+            0 => stays(preview),
             _ => "nothing is deleted before `/confirm-prune`".into(),
         });
     } else if plans()
@@ -70,6 +66,35 @@ pub(super) fn verdict_line(preview: &Preview) -> String {
         parts.push("partly verified by the cluster".into());
     }
     parts.join(" · ")
+}
+
+/// A preview without effect: the cluster may be about to change for other reasons.
+fn stays(preview: &Preview) -> String {
+    let apps = preview.applications.iter();
+    let pending = |plan: &Plan| plan.effective().filter(|one| !one.is_marks_only()).count();
+    let others: usize = apps
+        .map(|app| pending(&app.waiting) + pending(&app.drift))
+        .sum();
+    match others {
+        0 => "the cluster stays as it is".into(),
+        count => format!(
+            "{} by the next sync, for other reasons",
+            counted(count, "change")
+        ),
+    }
+}
+
+/// How many applications change, of all.
+fn applications(preview: &Preview) -> String {
+    let all = counted(preview.total, "application");
+    let changes = |app: &&ApplicationPreview| {
+        !app.plan.is_empty() || app.leaves || app.error.is_some() || app.plan.problems().count() > 0
+    };
+    match preview.applications.iter().filter(changes).count() {
+        0 => format!("**None of {all} changes**"),
+        1 => format!("**1 of {all} changes**"),
+        many => format!("**{many} of {all} change**"),
+    }
 }
 
 /// Why nothing was previewed.

@@ -78,7 +78,7 @@ async fn every_command_is_answered_once() {
 
     </details>
 
-    **Next:** one approval, then merge it yourself, or have windlass do it by `/merge`.
+    **Needs one approval.** Then merge it yourself, or have windlass do it by `/merge`. `/why` says what is missing now.
 
     <sub>head `(hex)` on base `(hex)` · (time) s · plan `wl1:(digest)` · `/help`</sub>
 

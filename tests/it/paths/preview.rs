@@ -43,7 +43,7 @@ async fn one_sticky_comment_and_a_check_run() {
 
     </details>
 
-    **Next:** one approval, then merge it yourself, or have windlass do it by `/merge`.
+    **Needs one approval.** Then merge it yourself, or have windlass do it by `/merge`. `/why` says what is missing now.
 
     <sub>head `(hex)` on base `(hex)` · (time) s · plan `wl1:(digest)` · `/help`</sub>
     ");
@@ -201,7 +201,7 @@ async fn secret_values_never_appear() {
 
     </details>
 
-    **Next:** one approval, then merge it yourself, or have windlass do it by `/merge`.
+    **Needs one approval.** Then merge it yourself, or have windlass do it by `/merge`. `/why` says what is missing now.
 
     <sub>head `(hex)` on base `(hex)` · (time) s · plan `wl1:(digest)` · `/help`</sub>
     ");

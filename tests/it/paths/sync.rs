@@ -279,7 +279,7 @@ async fn a_rollout_that_fails_names_the_pods_reason_and_production_is_not_propos
     🔴 **shop/staging is failing** since this pull request was merged by windlass.
 
 
-    **Next:** fix it in a new pull request, or comment `/rollback` here to go back to the last healthy commit. `/sync` tries again. The comment above stays up to date.
+    **Next:** fix it in a new pull request, or comment `/rollback shop/staging` here to go back to the last healthy commit. `/sync` tries again. The comment above stays up to date.
     ");
     assert!(world.pull_from("windlass/shop/production").is_none());
     world.kill();

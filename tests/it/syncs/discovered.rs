@@ -304,7 +304,7 @@ async fn several_sources_of_an_application_are_rendered_as_one() {
         world.kubectl(&["create", "namespace", name]);
     }
     let declared = format!(
-        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: web, namespace: {argo}}}\nspec:\n  project: default\n  destination: {{server: 'https://kubernetes.default.svc', namespace: {namespace}}}\n  sources:\n    - {{repoURL: https://github.com/acme/config, ref: values}}\n    - {{repoURL: https://github.com/acme/config, path: charts/web, helm: {{valueFiles: ['$values/environments/prod.yaml']}}}}\n    - {{repoURL: https://github.com/acme/config.git, path: extras}}\n    - {{repoURL: https://github.com/acme/config, path: overlay, kustomize: {{namePrefix: live-}}}}\n"
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: web, namespace: {argo}, finalizers: [resources-finalizer.argocd.argoproj.io]}}\nspec:\n  project: default\n  destination: {{server: 'https://kubernetes.default.svc', namespace: {namespace}}}\n  sources:\n    - {{repoURL: https://github.com/acme/config, ref: values}}\n    - {{repoURL: https://github.com/acme/config, path: charts/web, helm: {{valueFiles: ['$values/environments/prod.yaml']}}}}\n    - {{repoURL: https://github.com/acme/config.git, path: extras}}\n    - {{repoURL: https://github.com/acme/config, path: overlay, kustomize: {{namePrefix: live-}}}}\n"
     );
     let config = |name: &str, value: &str| {
         format!(
@@ -369,4 +369,17 @@ async fn several_sources_of_an_application_are_rendered_as_one() {
         &["ConfigMap lab-staging/web-chart", "a: from-extras"],
     );
     has_not(&said, &["defined twice", "extra.yaml"]);
+    // With the Application go its objects.
+    let number = world.propose("bob", "gone", &[("argocd/web.yaml", None)]);
+    world.previewed(number).await;
+    let said = world.conversation(number);
+    has(&said, &["1 of 1 application changes", "3 deleted"]);
+    has_not(&said, &["stays as it is", "/confirm-prune"]);
+    // What only windlass forgets stays.
+    let other = "version: 1\ndiscover: flux\n";
+    let number = world.propose("bob", "unlisted", &[("windlass.yaml", Some(other))]);
+    world.previewed(number).await;
+    let said = world.conversation(number);
+    has(&said, &["`windlass.yaml` no longer has this application"]);
+    has_not(&said, &["deleted", "leaves Git"]);
 }

@@ -5,7 +5,7 @@
 //! - `hooks`: hooks of charts and of Argo CD
 //! - `decisions`: what people are asked: deletions of an application that leaves Git, drift
 //! - `discovered`: applications that objects of Argo CD or Flux declare; `releases`: what
-//!   HelmReleases install; `sets`: what ApplicationSets make
+//!   HelmReleases install; `sets`: what ApplicationSets make; `variables`: what Flux fills in
 //! - `ignored`: fields that Argo CD does not compare
 //! - `external`: stages that Argo CD or Flux keep; `requests`: what is requested of them;
 //!   `moving`: what moves from them to windlass
@@ -24,3 +24,4 @@ mod releases;
 mod requests;
 mod sets;
 mod status;
+mod variables;

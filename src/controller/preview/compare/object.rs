@@ -8,10 +8,11 @@ use super::secret::{mask_live_secret, show_git_sides};
 use super::{Entries, Hashed, Sides, hash_of};
 use crate::cluster::Applied;
 use crate::controller::dry_run::{
-    AppScope, ClusterResult, Prediction, dry_run_apply, fields, predict_one, side,
+    AppScope, ClusterResult, Prediction, dry_run_apply, fields, predict_one, side, unfilled,
 };
 use crate::domain::manifest::{Manifest, ResourceKey, without_server_fields};
 use crate::domain::plan::{self, Comparison, Confidence, Side};
+use crate::domain::substitute::Unfilled;
 use crate::domain::{Live, OWNER_LABEL, ownership};
 
 /// What is known of an application whose base and head are compared.
@@ -123,8 +124,30 @@ impl<'a> Comparing<'a> {
             .map(Some)
     }
 
-    /// Dry-runs one object and compares the answers.
+    /// Dry-runs one object and compares the answers. Values that Flux fills in from elsewhere are
+    /// not shown.
     pub async fn object(&self, key: &ResourceKey) -> ClusterResult<Found> {
+        let mut found = self.found(key).await?;
+        let of = async |side: &Hashed<'_>, set| match side.get(key) {
+            Some((manifest, _)) => unfilled(self.scope, manifest, set).await.map(Some),
+            None => Ok(None),
+        };
+        let base = of(&self.base, self.sides.base).await?;
+        let head = of(&self.head, self.sides.head).await?;
+        let before = base.as_ref().or(head.as_ref());
+        let of_base = [&mut found.drift, &mut found.waiting];
+        for comparison in of_base.into_iter().flatten() {
+            hide(&mut comparison.before, before);
+            hide(&mut comparison.after, before);
+        }
+        if let Some(change) = &mut found.change {
+            hide(&mut change.before, before);
+            hide(&mut change.after, head.as_ref());
+        }
+        Ok(found)
+    }
+
+    async fn found(&self, key: &ResourceKey) -> ClusterResult<Found> {
         let (base, head) = (self.base.get(key), self.head.get(key));
         let changed = hash_of(base) != hash_of(head);
         let (base, head) = (
@@ -234,6 +257,12 @@ impl<'a> Comparing<'a> {
             if ours { before } else { Side::Absent },
             Side::Absent,
         )
+    }
+}
+
+fn hide(side: &mut Side, unfilled: Option<&Unfilled>) {
+    if let (Side::Object(object, _), Some(unfilled)) = (side, unfilled) {
+        unfilled.hide(object);
     }
 }
 

@@ -47,6 +47,9 @@ pub struct Touched {
     pub after: RenderInputs,
     /// Whether the base has it.
     pub in_base: bool,
+    /// The object of Argo CD or Flux that declares it stays in Git, and only the configuration no
+    /// longer names it.
+    pub unlisted: bool,
 }
 
 /// The difference in Git, before any rendering.
@@ -169,14 +172,18 @@ fn compared(
             && known.is_some()
             && !proposed.iter().any(|other| same(&other));
         // The proposed configuration no longer has this application.
+        let after_all = after;
         let after = (!leaves).then_some(after);
         let place = target.render_source();
         let place_before = known
             .filter(|known| known.declared.is_some())
             .map_or_else(|| place.clone(), Target::render_source);
+        let unlisted = leaves
+            && target.declared.is_some()
+            && !matches!(render::inputs(after_all, &place), Ok(None));
         let inputs = InputChange::of((&place_before, before), (&place, after), &changed_files);
         managed.extend(inputs.files());
-        diff.add(target, inputs, known);
+        diff.add(target, inputs, (known, unlisted));
     }
     for target in diff.new_of(proposed, configured.is_drafted) {
         let inputs = render::inputs(after, &target.render_source());
@@ -223,7 +230,12 @@ impl GitDiff {
     }
 
     /// Adds an application of the base's patterns. `known`: as the base's configuration has it.
-    fn add(&mut self, target: Target, inputs: InputChange<'_>, known: Option<&Target>) {
+    fn add(
+        &mut self,
+        target: Target,
+        inputs: InputChange<'_>,
+        (known, unlisted): (Option<&Target>, bool),
+    ) {
         if !inputs.reads.is_empty() {
             let reads = inputs.reads.iter().map(|path| path.to_string()).collect();
             self.changes.reads.insert(target.title(), reads);
@@ -242,6 +254,7 @@ impl GitDiff {
                     known.destination == target.destination
                         && known.stage.reconcile == target.stage.reconcile
                 }),
+                unlisted,
             });
         } else if comes_after_others {
             self.changes.touched.push(target.clone());
@@ -258,6 +271,7 @@ impl GitDiff {
             before: Ok(None),
             after: after.clone(),
             in_base: false,
+            unlisted: false,
         });
         self.heads.push((target, after));
     }

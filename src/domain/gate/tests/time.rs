@@ -114,7 +114,7 @@ fn a_soak_ends_by_itself_and_a_rollback_does_not_wait_for_it() {
     assert_eq!(verdict.changes_at, None);
     // A rollback promotes nothing.
     let rollback = Facts {
-        rollback: Some("shop/production".into()),
+        rollback: Some(("shop/production".into(), "b".repeat(40).parse().unwrap())),
         earlier: vec![],
         ..facts
     };
@@ -218,7 +218,7 @@ fn a_freeze_holds_people_too_and_a_rollback_passes_it() {
     let title = people.stages[0].title.clone();
     let rollback = |of: &str| {
         let facts = Facts {
-            rollback: Some(of.into()),
+            rollback: Some((of.into(), "b".repeat(40).parse().unwrap())),
             ..people.clone()
         };
         evaluate(&facts).0.standing
