@@ -52,7 +52,7 @@ pub use markers::{outcome_of, reply_of, sticky_body, sticky_of, tampered, tamper
 pub use moving::{Imported, imported};
 pub use notes::{
     FOREIGN_IDS, NEW_APPLICATION, UNLISTED, declared_no_more, encrypted, former_chart, hands_over,
-    leaves_git, looks_up, not_automatic, not_run, repeated, stays, unruled, unseen,
+    leaves_git, looks_up, not_automatic, not_run, pinned, repeated, stays, unruled, unseen,
 };
 pub use preview::{Annotation, PreviewText, preview};
 pub use progress::{merged, progress, rollout};

@@ -131,6 +131,13 @@ pub fn not_automatic(why: NotAutomatic) -> String {
     }
 }
 
+/// `follows`: what the source of a Kustomization follows, in words.
+pub fn pinned(follows: &str) -> String {
+    format!(
+        "**Flux does not apply this after the merge**: its GitRepository follows {follows}. What is shown here comes once that is changed."
+    )
+}
+
 /// Changes of fields that Argo CD ignores.
 pub fn unseen(objects: &[ResourceKey]) -> String {
     let names: Vec<_> = objects.iter().map(ToString::to_string).collect();

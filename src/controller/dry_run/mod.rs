@@ -44,8 +44,8 @@ pub use live::{is_as_applied, is_live_unchanged, manifest_hash, placeholder, rea
 use new_application::as_if_new;
 pub use new_kinds::makes_possible;
 use new_kinds::{by_its_definition, in_another_namespace};
-pub use others::unfilled;
 use others::{as_the_reconciler_applies, client_side, leave_replicas, left_alone, without_right};
+pub use others::{pinned, unfilled};
 use refusal::{NO_RIGHT, refused, without_dry_run};
 use request::Request;
 use review::review;

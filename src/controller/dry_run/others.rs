@@ -14,6 +14,8 @@ use super::{AppScope, ClusterResult, Prediction, Request, side};
 use crate::cluster::{self, Applied};
 use crate::domain::applying::{Applying, Method, replaced, three_way};
 use crate::domain::build::release;
+use crate::domain::catalog::Reconciler;
+use crate::domain::external::flux;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{self, Confidence, Side};
@@ -30,6 +32,18 @@ impl AppScope<'_> {
             self.applying().await
         }
     }
+}
+
+/// What a Kustomization's source follows in the place of a branch, in words.
+pub async fn pinned(scope: &AppScope<'_>) -> ClusterResult<Option<String>> {
+    let Reconciler::Flux(_) = scope.target.stage.reconcile else {
+        return Ok(None);
+    };
+    let Some((key, version)) = scope.theirs().await?.and_then(flux::source) else {
+        return Ok(None);
+    };
+    let source = scope.if_readable(&key, version).await?;
+    Ok(source.and_then(|source| flux::pinned(&source)))
 }
 
 /// Leaves the number of replicas to an autoscaler: also if it has set none, or zero, so that nobody

@@ -67,8 +67,7 @@ impl AppScope<'_> {
     pub fn manager(&self) -> String {
         match &self.target.stage.reconcile {
             Reconciler::Windlass => self.key.field_manager(),
-            // Their controllers' own names: argo-cd common/common.go, and kustomize-controller's
-            // default.
+            // Their controllers' own names: argo-cd common/common.go; kustomize-controller's default.
             Reconciler::ArgoCd(_) => "argocd-controller".into(),
             Reconciler::Flux(_) => "kustomize-controller".into(),
         }
@@ -191,7 +190,7 @@ impl AppScope<'_> {
     }
 
     /// The object of Argo CD or Flux, if it can be read and is this repository's.
-    async fn theirs(&self) -> ClusterResult<Option<&Live>> {
+    pub(super) async fn theirs(&self) -> ClusterResult<Option<&Live>> {
         let read = async || {
             let Some((key, version)) = self.target.stage.reconcile.object() else {
                 return Ok(None);
@@ -230,7 +229,11 @@ impl AppScope<'_> {
         argocd::is_of(live, (&self.key.repo, self.github_host), charts)
     }
 
-    async fn if_readable(&self, key: &ResourceKey, version: &str) -> ClusterResult<Option<Live>> {
+    pub(super) async fn if_readable(
+        &self,
+        key: &ResourceKey,
+        version: &str,
+    ) -> ClusterResult<Option<Live>> {
         match self.hub.live(key, version).await {
             Err(cluster::Error::Forbidden { .. }) => Ok(None),
             other => other,

@@ -21,7 +21,7 @@ mod unseen;
 pub use git::{Changes, GitDiff, Touched, changes_between, git_diff, unmatched};
 
 use crate::cluster::store::{Application, ApplicationStatus};
-use crate::controller::dry_run::AppScope;
+use crate::controller::dry_run::{self, AppScope};
 use crate::controller::resource_owners::{self, RenderInputs, ResourceOwners};
 use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Environment, Result};
@@ -209,6 +209,8 @@ async fn compared(
     }
     let not_automatic = applying.and_then(Applying::not_automatic);
     notes.extend(not_automatic.map(view::not_automatic));
+    let pinned = dry_run::pinned(scope).await?;
+    notes.extend(pinned.map(|follows| view::pinned(&follows)));
     // The file of each refused object, for whoever has to fix it.
     for comparison in &mut compared.change {
         let Comparison {

@@ -185,7 +185,7 @@ fn configured(context: &Context<'_>, change: &Change) -> Option<Effect> {
         _ if rolls(change) && replicas(change) == 0 => None,
         _ if rolls(change) && stops_first(change) => Some(Effect::grave(change, rollout(change))),
         _ if rolls(change) => Some(Effect::new(change, rollout(change))),
-        "ConfigMap"
+        "ConfigMap" | "Secret"
             if holds_other_data(change)
                 && !is_hashed(name)
                 && !context.named.contains(&(namespace, name)) =>
@@ -205,7 +205,8 @@ fn holds_other_data(change: &Change) -> bool {
         return false;
     };
     let differs = |field: &str| before[field] != after[field];
-    differs("data") || differs("binaryData")
+    // Of a Secret only digests tell.
+    !change.hidden.is_empty() || differs("data") || differs("binaryData")
 }
 
 fn recreated(change: &Change) -> Option<Effect> {

@@ -104,6 +104,27 @@ pub fn source(live: &Live) -> Option<(ResourceKey, &'static str)> {
     Some((key, "v1"))
 }
 
+/// What a GitRepository follows that no merge into a branch changes: a tag, a commit, a range of
+/// versions. In words.
+pub fn pinned(source: &Live) -> Option<String> {
+    let reference = &source["spec"]["ref"];
+    // In the order in which source-controller takes them.
+    let fields = [
+        ("commit", "the commit"),
+        ("name", "the ref"),
+        ("semver", "tags in the range"),
+        ("tag", "the tag"),
+    ];
+    let found = |(field, words): &(&str, &str)| {
+        let value = reference[*field]
+            .as_str()
+            .filter(|value| !value.is_empty())?;
+        let is_branch = *field == "name" && value.starts_with("refs/heads/");
+        (!is_branch).then(|| format!("{words} `{}`", value.replace('`', "")))
+    };
+    fields.iter().find_map(found)
+}
+
 /// Whether a GitRepository is this repository. `host`: GitHub's, if it is known.
 pub fn is_of(source: &Live, (repo, host): (&RepoName, Option<&str>)) -> bool {
     repo.has_url_at(host, &text(&source["spec"]["url"]))

@@ -188,6 +188,8 @@ async fn secret_values_never_appear() {
 
     <details open><summary><code>Secret shop-staging/shop</code> changed +2 −1</summary>
 
+    - no pod restarts: running pods keep what they read at start until their next rollout
+
     ```diff
      apiVersion: v1
      data:

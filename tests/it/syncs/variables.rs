@@ -89,9 +89,10 @@ async fn what_flux_fills_in_from_a_secret_is_never_shown() {
     has(&said, &["1 changed", "+1 −1", "value: ${token}"]);
 }
 
-/// Before anybody resumes it, nothing of a suspended Kustomization is applied.
+/// Before anybody resumes it, nothing of a suspended Kustomization is applied; nor what its source
+/// does not follow.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_suspended_kustomization_is_said_to_wait() {
+async fn a_suspended_kustomization_and_one_on_a_tag_are_said_to_wait() {
     let world = World::asleep(with_flux()).await;
     let (namespace, flux) = (world.namespace("lab-staging"), world.namespace("flux"));
     define(&world, KIND.0, KIND.1, "Kustomization", "kustomizations");
@@ -102,6 +103,18 @@ async fn a_suspended_kustomization_is_said_to_wait() {
         "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{name: web, namespace: {flux}}}\nspec:\n  path: apps/web\n  prune: true\n  suspend: true\n  interval: 1h\n  targetNamespace: {namespace}\n  sourceRef: {{kind: GitRepository, name: flux-system}}\n"
     );
     kubectl(&world, &["apply"], &own);
+    define(
+        &world,
+        "source.toolkit.fluxcd.io",
+        "v1",
+        "GitRepository",
+        "gitrepositories",
+    );
+    let source = format!(
+        "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {{name: flux-system, namespace: {flux}}}\nspec: {{url: '{}/acme/config.git', ref: {{tag: v1.0.0}}}}\n",
+        world.forge.url()
+    );
+    kubectl(&world, &["apply"], &source);
     let config = |value: &str| {
         format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: web}}\ndata: {{a: {value}}}\n")
     };

@@ -24,7 +24,7 @@ async fn what_is_held_is_not_merged_until_somebody_resumes_it() {
         .await;
     assert_eq!(
         command(&world, "mia", production, "/why").await,
-        "⏳ Not merged yet:\n\n- ✅ **preview**: the preview of (hex) is ready · since (time)\n- ✅ **approvals**: approved by mia (shop/production requires 1) · since (time)\n- ✅ **earlier stages**: staging healthy with exactly these digests · since (time)\n- ⏳ **holds**: bob holds shop/production until \\`/resume\\`: the database moves, please wait · since (time) · cleared by `/resume` of `shop/production`"
+        "⏳ Not merged yet:\n\n- ✅ **preview**: the preview of (hex) is ready · since (time)\n- ✅ **approvals**: approved by mia (shop/production requires 1) · since (time)\n- ✅ **earlier stages**: staging healthy with exactly these digests · since (time)\n- ⏳ **holds**: bob holds shop/production until `/resume`: the database moves, please wait · since (time) · cleared by `/resume` of `shop/production`"
     );
     let held = until_status(&world, "shop.production", "held", "bob").await;
     assert_eq!(held, "bob: the database moves, please wait");

@@ -172,16 +172,15 @@ fn compared(
             && known.is_some()
             && !proposed.iter().any(|other| same(&other));
         // The proposed configuration no longer has this application.
-        let after_all = after;
-        let after = (!leaves).then_some(after);
+        let read = (!leaves).then_some(after);
         let place = target.render_source();
         let place_before = known
             .filter(|known| known.declared.is_some())
             .map_or_else(|| place.clone(), Target::render_source);
         let unlisted = leaves
             && target.declared.is_some()
-            && !matches!(render::inputs(after_all, &place), Ok(None));
-        let inputs = InputChange::of((&place_before, before), (&place, after), &changed_files);
+            && !matches!(render::inputs(after, &place), Ok(None));
+        let inputs = InputChange::of((&place_before, before), (&place, read), &changed_files);
         managed.extend(inputs.files());
         diff.add(target, inputs, (known, unlisted));
     }
