@@ -63,6 +63,8 @@ async fn auto_merges_at_once_and_approvals_are_waited_for() {
 
     <details><summary>the preview that was merged</summary>
 
+    **1 of 2 applications changes** · 1 changed · rolls 2 pods · verified by the cluster
+
     | application | image | from | to | source |
     |---|---|---|---|---|
     | `shop/production` | `ghcr.io/acme/shop` | `1.0.0` `101010101010` | `1.1.0` `565656565656` | [ccccccc](https://forge/acme/shop/commit/cccccccccccccccccccccccccccccccccccccccc) |
