@@ -35,6 +35,16 @@ impl Unfilled {
         }
     }
 
+    /// Takes the live values out of what the server said of a request with them.
+    pub fn scrub(&self, message: &mut String, live: &Value) {
+        for (steps, text) in &self.0 {
+            let value = find(live, steps).and_then(Value::as_str);
+            if let Some(value) = value.filter(|value| value.len() >= SHORTEST) {
+                *message = message.replace(value, text);
+            }
+        }
+    }
+
     /// Puts the texts with their variables in the place of the values.
     pub fn hide(&self, object: &mut Value) {
         for (steps, text) in &self.0 {
@@ -42,6 +52,9 @@ impl Unfilled {
         }
     }
 }
+
+/// Shorter values are words like any other, and no secrets.
+const SHORTEST: usize = 4;
 
 /// Hides a value; in a list that has become another one, in each of its items.
 fn hide(value: &mut Value, steps: &[Step], text: &str) {
@@ -143,6 +156,9 @@ mod tests {
         assert_eq!(sent["spec"]["replicas"], 3);
         unfilled.hide(&mut sent);
         assert_eq!(sent, wanted);
+        let mut refused = "spec: Invalid value: \"s3cret\": no".to_string();
+        unfilled.scrub(&mut refused, &live);
+        assert_eq!(refused, "spec: Invalid value: \"${token}\": no");
         // Items without names are found in a list of the same length alone.
         let mut sent = wanted.clone();
         unfilled.take_live(&mut sent, &json!({"spec": {"args": ["s3cret"]}}));

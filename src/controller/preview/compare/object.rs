@@ -134,15 +134,12 @@ impl<'a> Comparing<'a> {
         };
         let base = of(&self.base, self.sides.base).await?;
         let head = of(&self.head, self.sides.head).await?;
-        let before = base.as_ref().or(head.as_ref());
-        let of_base = [&mut found.drift, &mut found.waiting];
-        for comparison in of_base.into_iter().flatten() {
-            hide(&mut comparison.before, before);
-            hide(&mut comparison.after, before);
+        let (before, live) = (base.as_ref().or(head.as_ref()), self.live.get(key));
+        for comparison in [&mut found.drift, &mut found.waiting].into_iter().flatten() {
+            hide(comparison, (before, before), live);
         }
         if let Some(change) = &mut found.change {
-            hide(&mut change.before, before);
-            hide(&mut change.after, head.as_ref());
+            hide(change, (before, head.as_ref()), live);
         }
         Ok(found)
     }
@@ -260,9 +257,29 @@ impl<'a> Comparing<'a> {
     }
 }
 
-fn hide(side: &mut Side, unfilled: Option<&Unfilled>) {
-    if let (Side::Object(object, _), Some(unfilled)) = (side, unfilled) {
-        unfilled.hide(object);
+/// Hides what Flux fills in on both sides, in the server's words too.
+fn hide(
+    comparison: &mut Comparison,
+    (before, after): (Option<&Unfilled>, Option<&Unfilled>),
+    live: Option<&Live>,
+) {
+    for (side, unfilled) in [
+        (&mut comparison.before, before),
+        (&mut comparison.after, after),
+    ] {
+        let Some(unfilled) = unfilled else {
+            continue;
+        };
+        match (side, live) {
+            (Side::Object(object, _), _) => unfilled.hide(object),
+            (Side::Refused(why), Some(live)) => unfilled.scrub(why, live),
+            _ => {}
+        }
+        for warning in &mut comparison.notes.warnings {
+            if let Some(live) = live {
+                unfilled.scrub(warning, live);
+            }
+        }
     }
 }
 
