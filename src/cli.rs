@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use crate::app::Ended;
 use crate::config::{ServeArgs, optional, program, projects};
 use crate::operate::Operate;
-use crate::outgoing::Outgoing;
 use crate::plan::{ImportArgs, InitArgs, PlanArgs, ValidateArgs};
 use crate::rbac::RbacArgs;
 use crate::render::jail::{self, JailArgs};
@@ -189,15 +188,11 @@ async fn render(args: RenderArgs) -> anyhow::Result<()> {
 /// Serves. When a kubeconfig changed, this program takes its own place: nothing of the time before
 /// goes on then, and the pod is the same.
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let traces = match &args.traces {
-        Some(endpoint) => Some(Traces::to(
-            endpoint,
-            &Outgoing::new(args.ca_file.as_deref())?,
-        )?),
-        None => None,
-    };
-    telemetry::record(&args.log, args.log_format, traces.as_ref())?;
     let settings = args.settings()?;
+    let traces = args.traces.as_ref();
+    let traces = traces.map(|endpoint| Traces::to(endpoint, &settings.outgoing));
+    let traces = traces.transpose()?;
+    telemetry::record(&args.log, args.log_format, traces.as_ref())?;
     let bind = async |address| {
         TcpListener::bind(address)
             .await

@@ -213,6 +213,7 @@ impl Environment {
             adopts: false,
             released: self.released.get(&key.title()),
             theirs: Default::default(),
+            source: Default::default(),
             transforms: Default::default(),
             applying: Default::default(),
         })

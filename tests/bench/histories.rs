@@ -14,7 +14,7 @@ use windlass::judged_by::Change;
 
 use crate::EVERYTHING;
 use crate::corpus::{Dice, live, predicted, score};
-use crate::measures::{synced, wait};
+use crate::measures::{in_one_namespace, synced, wait};
 use crate::results::Results;
 use crate::support::{Setup, World};
 
@@ -131,11 +131,7 @@ async fn world(dice: &mut Dice, held: &mut usize, missed: &mut Vec<String>) -> u
     })
     .await;
     let own = world.namespace("histories");
-    world.kubectl(&["create", "namespace", &own]);
-    let catalog = world.file("windlass.yaml").replace(
-        &format!("namespace: \"{}{{application}}-{{stage}}\"", world.prefix),
-        &format!("namespace: {own}"),
-    );
+    let catalog = in_one_namespace(&world, &own);
     world.start();
     let mut all: Vec<_> = (0..APPLICATIONS).map(Application::new).collect();
     commit(&world, &all, Some(&catalog)).await;

@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject};
+
 use crate::support::World;
 
 pub async fn metrics(world: &World) -> String {
@@ -88,7 +92,22 @@ pub async fn requests(world: &World) -> f64 {
         .unwrap_or(0.0)
 }
 
-/// Processor time that the windlass that runs has taken, in seconds.
+/// windlass.yaml of the example, with all applications in one namespace, which it creates.
+pub fn in_one_namespace(world: &World, namespace: &str) -> String {
+    world.kubectl(&["create", "namespace", namespace]);
+    world.file("windlass.yaml").replace(
+        &format!("namespace: \"{}{{application}}-{{stage}}\"", world.prefix),
+        &format!("namespace: {namespace}"),
+    )
+}
+
+/// The Deployments of a namespace.
+pub fn deployments(world: &World, namespace: &str) -> Api<DynamicObject> {
+    let resource = ApiResource::erase::<Deployment>(&());
+    Api::namespaced_with(world.client.clone(), namespace, &resource)
+}
+
+/// Processor time that the windlass that runs has taken, in seconds, without renderers that still run.
 pub fn cpu(world: &World) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", world.pid().unwrap())).unwrap();
     let fields: Vec<_> = stat

@@ -4,12 +4,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use futures::StreamExt as _;
-use kube::Api;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::deployment;
-use crate::measures::{cpu, median, previews, synced};
+use crate::measures::{cpu, deployments, median, previews, synced};
 use crate::results::Results;
 use crate::support::{Setup, World, plane};
 
@@ -123,14 +122,7 @@ pub async fn plans(results: &mut Results) {
 
 /// Seconds that dry-runs of all objects take, and nothing else.
 async fn bare(world: &World, namespace: &str, text: &str) -> f64 {
-    let resource = ApiResource {
-        group: "apps".into(),
-        version: "v1".into(),
-        api_version: "apps/v1".into(),
-        kind: "Deployment".into(),
-        plural: "deployments".into(),
-    };
-    let api: Api<DynamicObject> = Api::namespaced_with(world.client.clone(), namespace, &resource);
+    let api = deployments(world, namespace);
     let objects = windlass::judged_by::yaml::documents(text).unwrap();
     let parameters = PatchParams {
         dry_run: true,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::measures::{cpu, synced, wait};
+use crate::measures::{cpu, in_one_namespace, synced, wait};
 use crate::results::Results;
 use crate::support::{Setup, World};
 use crate::{EVERYTHING, deployment};
@@ -35,11 +35,7 @@ pub async fn restart(results: &mut Results) {
     })
     .await;
     let many = world.namespace("restart");
-    world.kubectl(&["create", "namespace", &many]);
-    let catalog = world.file("windlass.yaml").replace(
-        &format!("namespace: \"{}{{application}}-{{stage}}\"", world.prefix),
-        &format!("namespace: {many}"),
-    );
+    let catalog = in_one_namespace(&world, &many);
     let mut files = vec![("windlass.yaml".to_string(), catalog)];
     for n in 0..APPLICATIONS {
         files.push((path(n), kustomization(&many, "1")));

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use kube::Api;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use windlass::judged_by::Live;
 
-use crate::measures::{cpu, median, quantile, requests, synced, wait};
+use crate::measures::{
+    cpu, deployments, in_one_namespace, median, quantile, requests, synced, wait,
+};
 use crate::results::Results;
 use crate::support::{Setup, World};
 use crate::{EVERYTHING, deployment};
@@ -55,12 +56,8 @@ pub async fn syncs(results: &mut Results, idle: bool, preview: bool) {
     })
     .await;
     let many = world.namespace("many");
-    world.kubectl(&["create", "namespace", &many]);
     // All of them go into one namespace that is there already: the floor's patches are the same.
-    let catalog = world.file("windlass.yaml").replace(
-        &format!("namespace: \"{}{{application}}-{{stage}}\"", world.prefix),
-        &format!("namespace: {many}"),
-    );
+    let catalog = in_one_namespace(&world, &many);
     let push = |message: &str, files: &[(String, String)]| {
         let files: Vec<_> = files
             .iter()
@@ -103,11 +100,7 @@ pub async fn syncs(results: &mut Results, idle: bool, preview: bool) {
     }
     let ours = median(&mut times);
     results.note("sync_200x4_windlass", ours, "s");
-    results.note(
-        "sync_200x4_windlass_cpu",
-        median(&mut spent),
-        "s of CPU, renderers included",
-    );
+    results.note("sync_200x4_windlass_cpu", median(&mut spent), "s of CPU");
     if idle {
         // Counted where windlass counts its requests; tests/it/idle.rs counts the same at the wire.
         world.quiet().await;
@@ -190,14 +183,7 @@ pub async fn syncs(results: &mut Results, idle: bool, preview: bool) {
 }
 
 async fn floor(world: &World, namespace: &str, image: &str) -> f64 {
-    let resource = ApiResource {
-        group: "apps".into(),
-        version: "v1".into(),
-        api_version: "apps/v1".into(),
-        kind: "Deployment".into(),
-        plural: "deployments".into(),
-    };
-    let api: Api<DynamicObject> = Api::namespaced_with(world.client.clone(), namespace, &resource);
+    let api = deployments(world, namespace);
     let started = Instant::now();
     let patches = (0..APPLICATIONS).map(|n| {
         let (api, name) = (api.clone(), format!("app-{n:03}"));

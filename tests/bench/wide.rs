@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::measures::{cpu, previews, synced};
+use crate::measures::{cpu, in_one_namespace, previews, synced};
 use crate::results::Results;
 use crate::support::{Setup, World};
 use crate::{EVERYTHING, deployment};
@@ -19,11 +19,7 @@ pub async fn wide(results: &mut Results) {
     })
     .await;
     let many = world.namespace("wide");
-    world.kubectl(&["create", "namespace", &many]);
-    let catalog = world.file("windlass.yaml").replace(
-        &format!("namespace: \"{}{{application}}-{{stage}}\"", world.prefix),
-        &format!("namespace: {many}"),
-    );
+    let catalog = in_one_namespace(&world, &many);
     let base = |image: &str| {
         format!(
             "{}---\napiVersion: v1\nkind: Service\nmetadata: {{name: web}}\nspec: {{selector: {{app: web}}, ports: [{{port: 80, targetPort: 8080}}]}}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: web}}\ndata: {{a: \"1\"}}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: web}}\n",

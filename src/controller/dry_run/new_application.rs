@@ -1,7 +1,7 @@
 //! Objects of an application that only a pull request has. The preview does not reveal whether an
 //! object of that name exists.
 
-use super::new_kinds::{by_its_definition, in_another_namespace};
+use super::new_kinds::{brings_namespace, by_its_definition, in_another_namespace};
 use super::{AppScope, ClusterResult, Prediction, Request};
 use crate::domain::manifest::Manifest;
 use crate::domain::mask::Mask;
@@ -22,11 +22,8 @@ pub(super) async fn as_if_new(
     {
         return by_its_definition(scope, request, set).await;
     }
-    let is_created_too = |namespace: &String| {
-        set.iter()
-            .any(|other| other.key.kind == "Namespace" && other.key.name == *namespace)
-    };
-    if manifest.key.namespace.as_ref().is_some_and(is_created_too) {
+    let mut namespace = manifest.key.namespace.iter();
+    if namespace.any(|namespace| brings_namespace(set, namespace)) {
         return in_another_namespace(scope, request, set).await;
     }
     let after = match scope

@@ -21,9 +21,7 @@ pub async fn in_another_namespace(
     let namespace = manifest.key.namespace.clone().unwrap_or_default();
     let applying = scope.applying_of(manifest).await?;
     let by_others = applying.is_some_and(|applying| applying.creates(&namespace));
-    let mut all = set.iter();
-    if !by_others && !all.any(|other| other.key.kind == "Namespace" && other.key.name == namespace)
-    {
+    if !by_others && !brings_namespace(set, &namespace) {
         return Ok(request.refused(format!(
             "namespace `{namespace}` does not exist: create it, or add it to the application's manifests"
         )));
@@ -137,8 +135,15 @@ pub async fn checked(
 
 /// Whether one object is the namespace of another, or the definition of its kind.
 pub fn makes_possible(one: &Manifest, other: &ResourceKey) -> bool {
-    let namespace = one.key.is_core("Namespace") && other.namespace.as_ref() == Some(&one.key.name);
-    namespace || definition(std::slice::from_ref(one), other).is_some()
+    let one = std::slice::from_ref(one);
+    let mut namespace = other.namespace.iter();
+    namespace.any(|namespace| brings_namespace(one, namespace)) || definition(one, other).is_some()
+}
+
+/// Whether a namespace is among the manifests.
+pub fn brings_namespace(set: &[Manifest], name: &str) -> bool {
+    set.iter()
+        .any(|one| one.key.is_core("Namespace") && one.key.name == name)
 }
 
 /// The definition of a kind among the manifests.

@@ -18,6 +18,7 @@ use crate::domain::catalog::Reconciler;
 use crate::domain::external::flux;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
+use crate::domain::ownership::ManagedBy;
 use crate::domain::plan::{self, Confidence, Side};
 use crate::domain::substitute::{Transforms, Unfilled};
 use crate::domain::{Live, contracts, fieldset, ownership};
@@ -32,6 +33,43 @@ impl AppScope<'_> {
             self.applying().await
         }
     }
+
+    /// Whether an object's manager is the stage's own Argo CD Application or Flux Kustomization.
+    pub fn is_managed_by_its_reconciler(&self, manager: &ManagedBy) -> bool {
+        is_of(&self.target.stage.reconcile, manager)
+    }
+
+    /// Whether an object's manager is taken to have let go of it.
+    pub fn is_released(&self, manager: &ManagedBy) -> bool {
+        self.released.is_some_and(|by| is_of(by, manager))
+    }
+}
+
+/// Whether an object's manager is this Argo CD Application or Flux Kustomization.
+fn is_of(reconciler: &Reconciler, manager: &ManagedBy) -> bool {
+    match (reconciler, manager) {
+        (
+            Reconciler::ArgoCd(own),
+            ManagedBy::ArgoCd {
+                application,
+                namespace,
+            },
+        ) => {
+            *application == own.name
+                && namespace
+                    .as_ref()
+                    .is_none_or(|namespace| *namespace == own.namespace)
+        }
+        (
+            Reconciler::Flux(own),
+            ManagedBy::Flux {
+                kind: "Kustomization",
+                name,
+                namespace,
+            },
+        ) => *name == own.name && *namespace == own.namespace,
+        _ => false,
+    }
 }
 
 /// What a Kustomization's source follows in the place of a branch, in words.
@@ -39,11 +77,10 @@ pub async fn pinned(scope: &AppScope<'_>) -> ClusterResult<Option<String>> {
     let Reconciler::Flux(_) = scope.target.stage.reconcile else {
         return Ok(None);
     };
-    let Some((key, version)) = scope.theirs().await?.and_then(flux::source) else {
+    let Some(theirs) = scope.theirs().await? else {
         return Ok(None);
     };
-    let source = scope.if_readable(&key, version).await?;
-    Ok(source.and_then(|source| flux::pinned(&source)))
+    Ok(scope.source_of(theirs).await?.and_then(flux::pinned))
 }
 
 /// Leaves the number of replicas to an autoscaler: also if it has set none, or zero, so that nobody
@@ -221,12 +258,15 @@ pub async fn unfilled(
     manifest: &Manifest,
     set: &[Manifest],
 ) -> ClusterResult<Unfilled> {
-    if scope.applies() {
-        return Ok(Unfilled::default());
+    let texts = match scope.applies() {
+        true => Unfilled::default(),
+        false => Unfilled::of(&manifest.value),
+    };
+    if texts.is_empty() {
+        return Ok(texts);
     }
-    let is_unknown = unknown(scope, manifest, set).await?;
-    Ok(match is_unknown {
-        Some((_, names)) if !names.is_empty() => Unfilled::of(&manifest.value),
+    Ok(match unknown(scope, manifest, set).await? {
+        Some((_, names)) if !names.is_empty() => texts,
         _ => Unfilled::default(),
     })
 }

@@ -16,7 +16,6 @@ use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::external::{argocd, flux};
 use crate::domain::fence::Fence;
 use crate::domain::manifest::{Manifest, ResourceKey};
-use crate::domain::ownership::ManagedBy;
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::sops::Keys;
 use crate::domain::substitute::Transforms;
@@ -56,6 +55,8 @@ pub struct AppScope<'a> {
     pub released: Option<&'a Reconciler>,
     /// The object of Argo CD or Flux that applies the stage; read once.
     pub theirs: tokio::sync::OnceCell<Option<Live>>,
+    /// The GitRepository of the stage's Flux Kustomization; read once.
+    pub source: tokio::sync::OnceCell<Option<Live>>,
     /// How the stage's Flux Kustomization changes the rendered manifests; read once.
     pub transforms: tokio::sync::OnceCell<Option<LiveTransforms>>,
     /// How Argo CD or Flux applies the stage; read once.
@@ -215,11 +216,17 @@ impl AppScope<'_> {
         if let Reconciler::ArgoCd(_) = self.target.stage.reconcile {
             return Ok(self.is_of_argo_cd(live) || argocd::may_mirror(live, repo, host));
         }
-        let Some((source, version)) = flux::source(live) else {
-            return Ok(true);
+        let source = self.source_of(live).await?;
+        Ok(source.is_none_or(|source| flux::may_mirror(source, repo, host)))
+    }
+
+    /// The GitRepository of the stage's Kustomization, if it has one that can be read.
+    pub(super) async fn source_of(&self, theirs: &Live) -> ClusterResult<Option<&Live>> {
+        let read = async || match flux::source(theirs) {
+            Some((key, version)) => self.if_readable(&key, version).await,
+            None => Ok(None),
         };
-        let source = self.if_readable(&source, version).await?;
-        Ok(source.is_none_or(|source| flux::may_mirror(&source, repo, host)))
+        Ok(self.source.get_or_try_init(read).await?.as_ref())
     }
 
     /// Whether an Application renders this repository, or the charts that it declares there.
@@ -229,52 +236,11 @@ impl AppScope<'_> {
         argocd::is_of(live, (&self.key.repo, self.github_host), charts)
     }
 
-    pub(super) async fn if_readable(
-        &self,
-        key: &ResourceKey,
-        version: &str,
-    ) -> ClusterResult<Option<Live>> {
+    async fn if_readable(&self, key: &ResourceKey, version: &str) -> ClusterResult<Option<Live>> {
         match self.hub.live(key, version).await {
             Err(cluster::Error::Forbidden { .. }) => Ok(None),
             other => other,
         }
-    }
-
-    /// Whether an object's manager is the stage's own Argo CD Application or Flux Kustomization.
-    pub fn is_managed_by_its_reconciler(&self, manager: &ManagedBy) -> bool {
-        is_of(&self.target.stage.reconcile, manager)
-    }
-
-    /// Whether an object's manager is taken to have let go of it.
-    pub fn is_released(&self, manager: &ManagedBy) -> bool {
-        self.released.is_some_and(|by| is_of(by, manager))
-    }
-}
-
-/// Whether an object's manager is this Argo CD Application or Flux Kustomization.
-fn is_of(reconciler: &Reconciler, manager: &ManagedBy) -> bool {
-    match (reconciler, manager) {
-        (
-            Reconciler::ArgoCd(own),
-            ManagedBy::ArgoCd {
-                application,
-                namespace,
-            },
-        ) => {
-            *application == own.name
-                && namespace
-                    .as_ref()
-                    .is_none_or(|namespace| *namespace == own.namespace)
-        }
-        (
-            Reconciler::Flux(own),
-            ManagedBy::Flux {
-                kind: "Kustomization",
-                name,
-                namespace,
-            },
-        ) => *name == own.name && *namespace == own.namespace,
-        _ => false,
     }
 }
 

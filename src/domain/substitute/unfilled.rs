@@ -23,6 +23,10 @@ impl Unfilled {
         Self(found)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Puts the live values in their place, so that the server can check the rest: only for a
     /// request, since these values are not to be shown.
     pub fn take_live(&self, wanted: &mut Value, live: &Value) {

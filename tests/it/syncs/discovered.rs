@@ -19,6 +19,17 @@ pub fn with_flux() -> Setup {
     }
 }
 
+/// A world that knows Flux's Kustomizations; the namespaces of an application and of Flux.
+pub async fn world_of_flux() -> (World, String, String) {
+    let world = World::asleep(with_flux()).await;
+    let (namespace, flux) = (world.namespace("lab-staging"), world.namespace("flux"));
+    define(&world, KIND.0, KIND.1, "Kustomization", "kustomizations");
+    for name in [&namespace, &flux] {
+        world.kubectl(&["create", "namespace", name]);
+    }
+    (world, namespace, flux)
+}
+
 /// A Kustomization in Flux's namespace.
 fn kustomization(flux: &str, name: &str, spec: &str) -> String {
     format!(
@@ -48,12 +59,7 @@ const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '${APP}-
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_flux_objects_declare_is_previewed_as_flux_builds_it() {
-    let world = World::asleep(with_flux()).await;
-    let (namespace, flux) = (world.namespace("lab-staging"), world.namespace("flux"));
-    define(&world, KIND.0, KIND.1, "Kustomization", "kustomizations");
-    for name in [&namespace, &flux] {
-        world.kubectl(&["create", "namespace", name]);
-    }
+    let (world, namespace, flux) = world_of_flux().await;
     world.kubectl(&[
         "-n",
         &flux,

@@ -2,9 +2,8 @@
 
 use serde_json::json;
 
-use super::discovered::{KIND, with_flux};
+use super::discovered::world_of_flux;
 use super::external::{define, kubectl};
-use crate::support::World;
 use crate::support::lab::{has, has_not};
 
 /// Two containers' worth of texts: an item with a name, and one without.
@@ -16,12 +15,7 @@ fn workload(metadata: &str, env: &str, args: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_flux_fills_in_from_a_secret_is_never_shown() {
-    let world = World::asleep(with_flux()).await;
-    let (namespace, flux) = (world.namespace("lab-staging"), world.namespace("flux"));
-    define(&world, KIND.0, KIND.1, "Kustomization", "kustomizations");
-    for name in [&namespace, &flux] {
-        world.kubectl(&["create", "namespace", name]);
-    }
+    let (world, namespace, flux) = world_of_flux().await;
     let labels = format!(
         ", namespace: {namespace}, labels: {{kustomize.toolkit.fluxcd.io/name: web, kustomize.toolkit.fluxcd.io/namespace: {flux}}}"
     );
@@ -93,12 +87,7 @@ async fn what_flux_fills_in_from_a_secret_is_never_shown() {
 /// does not follow.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_kustomization_and_one_on_a_tag_are_said_to_wait() {
-    let world = World::asleep(with_flux()).await;
-    let (namespace, flux) = (world.namespace("lab-staging"), world.namespace("flux"));
-    define(&world, KIND.0, KIND.1, "Kustomization", "kustomizations");
-    for name in [&namespace, &flux] {
-        world.kubectl(&["create", "namespace", name]);
-    }
+    let (world, namespace, flux) = world_of_flux().await;
     let own = format!(
         "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{name: web, namespace: {flux}}}\nspec:\n  path: apps/web\n  prune: true\n  suspend: true\n  interval: 1h\n  targetNamespace: {namespace}\n  sourceRef: {{kind: GitRepository, name: flux-system}}\n"
     );
