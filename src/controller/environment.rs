@@ -209,7 +209,7 @@ impl Environment {
             renderer: &self.renderer,
             keys: self.keys.of(fence.project()),
             fence,
-            in_base: true,
+            shows_live: true,
             adopts: false,
             released: self.released.get(&key.title()),
             theirs: Default::default(),

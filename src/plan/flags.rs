@@ -25,8 +25,8 @@ pub struct PlanArgs {
     #[arg(long = "application", value_name = "APPLICATION/STAGE")]
     pub(super) applications: Vec<String>,
 
-    /// Plan every application, also those that the change does not touch: what the next sync would do
-    /// anyway is listed as waiting, or as reverted
+    /// Plan every application, also those that the change does not touch: what the first sync of each
+    /// would do, or, where windlass has synced it, what the next one would do anyway
     #[arg(long)]
     pub(super) all: bool,
 

@@ -13,7 +13,7 @@ use super::clusters::named;
 use super::flags::PlaceArgs;
 use super::revisions::working_copy;
 use super::unconfigured::{LIVE, drafted};
-use super::{applications, exit_code, untouched};
+use super::{Scope, applications, exit_code, untouched};
 use crate::config::fleet;
 use crate::controller::preview::git_diff;
 use crate::controller::{Configured, configuration};
@@ -81,7 +81,12 @@ pub async fn import(args: &ImportArgs) -> anyhow::Result<(String, ExitCode)> {
         .filter(|one| is_moving(&one.target))
         .collect();
     let parts = (&mirror, &catalog);
-    let planned = applications(place, &[], moving.clone(), parts, all, &diff.heads).await?;
+    let scope = Scope {
+        requested: &[],
+        released: moving.clone(),
+        first_syncs: true,
+    };
+    let planned = applications(place, scope, parts, all, &diff.heads).await?;
     let folder = mirror.folder();
     let folder = folder.context(
         "this repository has no working copy: `windlass import --print` prints the file",
@@ -104,7 +109,10 @@ pub async fn import(args: &ImportArgs) -> anyhow::Result<(String, ExitCode)> {
         failure: None,
         duration: started.elapsed(),
     };
-    Ok((view::imported(&rows, Some(&preview)), exit_code(&preview)))
+    Ok((
+        view::imported(&rows, Some(&preview)),
+        exit_code(&preview, false),
+    ))
 }
 
 /// The configuration that finds the applications of Argo CD or Flux: that of the working copy, or a
@@ -118,7 +126,7 @@ async fn configured_text(
     if let Some(text) = mirror.read(mirror.tree(commit)?, FILE)? {
         return Ok((Vec::new(), String::from_utf8_lossy(&text).into_owned()));
     }
-    let (files, _) = drafted(place, mirror, name, (commit, "HEAD")).await?;
+    let (files, _) = drafted(place, mirror, name, (commit, "HEAD", None)).await?;
     let text = files.iter().find(|(file, _)| file == FILE);
     let text = text.map(|(_, text)| text.clone()).unwrap_or_default();
     Ok((files, text))
@@ -243,10 +251,10 @@ fn as_changes(mut preview: ApplicationPreview) -> ApplicationPreview {
         let is_other = !label(after).is_null() && label(after) != label(before);
         is_other || ownership::without_marks(before) != ownership::without_marks(after)
     };
-    let waiting = std::mem::take(&mut preview.waiting).changes;
-    let changes = waiting
+    let pending = [&mut preview.plan, &mut preview.waiting, &mut preview.drift];
+    let changes = pending
         .into_iter()
-        .chain(std::mem::take(&mut preview.drift).changes);
+        .flat_map(|plan| std::mem::take(plan).changes);
     let changes = changes.filter(|change| match (&change.before, &change.after) {
         (Some(before), Some(after)) if change.problem.is_none() => {
             is_more_than_marks(before, after)

@@ -64,7 +64,7 @@ pub fn init(args: &InitArgs) -> anyhow::Result<String> {
     let name = named(args.place.repository.as_ref(), &mirror)?;
     let commit = working_copy(&mirror)?;
     let source = Source::open(&mirror, mirror.tree(&commit)?)?;
-    let Draft { text, left_out, .. } = draft(&source, "", &name)?;
+    let Draft { text, left_out, .. } = draft(&source.contents()?, source.objects()?, "", &name)?;
     if args.print {
         return Ok(text);
     }

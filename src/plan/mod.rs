@@ -16,13 +16,14 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 
 use crate::config::fleet;
-use crate::controller::preview::{GitDiff, Touched};
+use crate::controller::preview::{Changes, GitDiff, Touched};
 use crate::controller::resource_owners::{self, RenderInputs};
 use crate::controller::{Configured, configuration, drafted, preview, side_by_side};
-use crate::domain::catalog::{Reconciler, Target};
+use crate::domain::catalog::{FILE, Fleet, Reconciler, Target};
 use crate::domain::command::Selector;
+use crate::domain::plan::Plan;
 use crate::domain::pull_request::{ApplicationPreview, Preview};
-use crate::domain::{Invalid, TargetKey};
+use crate::domain::{Invalid, RepoName, TargetKey};
 use crate::git::Mirror;
 use crate::render::Source;
 use crate::view;
@@ -68,12 +69,18 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
             notes + gap + &view::preview(&preview).comment(None).text
         }
     };
-    Ok((text, exit_code(&preview)))
+    Ok((text, exit_code(&preview, args.all)))
 }
 
-/// 0 where nothing changes, 1 where something does, 2 where it cannot be told.
-fn exit_code(preview: &Preview) -> ExitCode {
-    let changes = preview.applications.iter().any(|app| !app.plan.is_empty());
+/// 0 where nothing changes, 1 where something does, 2 where it cannot be told. `all`: what the next
+/// sync does for other reasons is a change as well.
+fn exit_code(preview: &Preview, all: bool) -> ExitCode {
+    let changes = |app: &ApplicationPreview| {
+        let pending = [&app.waiting, &app.drift];
+        let mut pending = pending.into_iter().flat_map(Plan::effective);
+        !app.plan.is_empty() || all && pending.any(|change| !change.is_marks_only())
+    };
+    let changes = preview.applications.iter().any(changes);
     match (preview.ok(), changes) {
         (false, _) => ExitCode::from(2),
         (true, true) => ExitCode::from(1),
@@ -87,22 +94,18 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     let mirror = Mirror::discover(&place.repo)
         .with_context(|| format!("{} is not a git repository", place.repo.display()))?;
     let name = clusters::named(place.repository.as_ref(), &mirror)?;
+    let fleet = fleet(&place.cluster_labels)?;
     let revisions = revisions(args, &mirror)?;
     let Revisions {
         onto,
         base,
         head,
         mut notes,
-    } = unconfigured::configured(args, &mirror, &name, revisions).await?;
+    } = unconfigured::configured(args, &mirror, (&name, &fleet), revisions).await?;
     let source = Source::open(&mirror, mirror.tree(&base)?)?;
-    let fleet = fleet(&place.cluster_labels)?;
-    let mut catalog = configuration(&source, &name, &fleet)?;
-    if catalog.is_none() {
-        catalog = drafted(&source, &name)?.map(Ok);
-    }
-    let Some(catalog) = catalog else {
-        bail!("`{onto}` has no windlass.yaml: it is not a config repository");
-    };
+    let catalog = catalog(&source, &name, &fleet)?;
+    let catalog = catalog
+        .with_context(|| format!("`{onto}` has no windlass.yaml: it is not a config repository"))?;
     notes.extend(clusters::shared_context(place, &catalog)?);
     let GitDiff {
         failure,
@@ -119,16 +122,22 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
             bail!("{}", unmatched.join("\n"));
         }
     }
-    if args.all {
-        let others = untouched(&heads, &inputs);
-        notes.push(format!(
-            "all applications are planned; the change touches {} of them",
-            inputs.len()
-        ));
-        inputs.extend(others);
+    if args.head.is_none() {
+        // Whoever plans their own working copy may see what their kubeconfig lets them see.
+        let all = inputs.iter_mut();
+        all.for_each(|touched| touched.shows_live = true);
     }
-    let (requested, parts) = (&args.applications, (&mirror, &catalog));
-    let planned = applications(place, requested, BTreeMap::new(), parts, inputs, &heads).await?;
+    notes.extend(unread(&catalog, &changes, &heads));
+    if args.all {
+        notes.push(view::all_planned(inputs.len()));
+        inputs.extend(untouched(&heads, &inputs));
+    }
+    let scope = Scope {
+        requested: &args.applications,
+        released: BTreeMap::new(),
+        first_syncs: args.all,
+    };
+    let planned = applications(place, scope, (&mirror, &catalog), inputs, &heads).await?;
     let preview = Preview {
         policy: changes.policy,
         head,
@@ -141,12 +150,32 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     Ok((preview, notes))
 }
 
-/// The previews of applications. `requested`: only these, if there are any; `released`: see
-/// [`Environment::released`](crate::controller::Environment::released).
+/// The base's configuration, or a drafted one if it has none.
+fn catalog(
+    source: &Source<'_>,
+    name: &RepoName,
+    fleet: &Fleet,
+) -> anyhow::Result<Option<Result<Configured, Invalid>>> {
+    match configuration(source, name, fleet)? {
+        Some(found) => Ok(Some(found)),
+        None => Ok(drafted(source, name)?.map(Ok)),
+    }
+}
+
+/// Which applications are planned, and how.
+struct Scope<'a> {
+    /// Only these, if there are any.
+    requested: &'a [String],
+    /// See [`Environment::released`](crate::controller::Environment::released).
+    released: BTreeMap<String, Reconciler>,
+    /// Of an application that was never synced, everything that its first sync does is the change.
+    first_syncs: bool,
+}
+
+/// The previews of applications.
 async fn applications(
     args: &PlaceArgs,
-    requested: &[String],
-    released: BTreeMap<String, Reconciler>,
+    scope: Scope<'_>,
     (mirror, catalog): (&Mirror, &Result<Configured, Invalid>),
     inputs: Vec<Touched>,
     heads: &[(Target, RenderInputs)],
@@ -157,19 +186,19 @@ async fn applications(
         .prefix("windlass-plan-")
         .tempdir()?;
     let environment =
-        clusters::environment(args, work.path().to_path_buf(), catalog, released).await?;
+        clusters::environment(args, work.path().to_path_buf(), catalog, scope.released).await?;
     clusters::set_health_rules(&environment, &repo, catalog).await;
     let claims = match inputs.is_empty() {
         true => resource_owners::ResourceOwners::default(),
         false => resource_owners::of(|_| &environment, &repo, id, heads).await?,
     };
     let keys = heads.iter().map(|(target, _)| target.key(&repo));
-    check_names(requested, &keys.collect::<Vec<_>>())?;
+    check_names(scope.requested, &keys.collect::<Vec<_>>())?;
     let (mut applications, environment, repo) = (Vec::new(), &environment, &repo);
-    for touched in inputs {
+    for mut touched in inputs {
         let key = touched.target.key(repo);
-        let mut named = requested.iter();
-        if !requested.is_empty() && !named.any(|name| is_named(&key, name)) {
+        let mut named = scope.requested.iter();
+        if !scope.requested.is_empty() && !named.any(|name| is_named(&key, name)) {
             continue;
         }
         let known = match all.get(&key.object_name()) {
@@ -179,6 +208,13 @@ async fn applications(
             )),
             _ => None,
         };
+        let was_synced = known.as_ref().is_some_and(|(object, _)| {
+            let status = object.status.as_ref();
+            status.is_some_and(|status| status.synced_revision.is_some())
+        });
+        if scope.first_syncs && !was_synced && !matches!(touched.after, Ok(None)) {
+            touched.before = Ok(None);
+        }
         let application = preview::application(environment, repo, id, touched, &claims, known);
         applications.push(application);
     }
@@ -199,7 +235,7 @@ fn untouched(heads: &[(Target, RenderInputs)], touched: &[Touched]) -> Vec<Touch
         target: target.clone(),
         before: inputs.clone(),
         after: inputs.clone(),
-        in_base: true,
+        shows_live: true,
         unlisted: false,
     };
     others.map(as_it_is).collect()
@@ -209,6 +245,30 @@ fn untouched(heads: &[(Target, RenderInputs)], touched: &[Touched]) -> Vec<Touch
 fn is_named(key: &TargetKey, name: &str) -> bool {
     let selector = Selector::parse(name).filter(|selector| selector.stage.is_some());
     selector.is_some_and(|selector| selector.matches(key))
+}
+
+/// A note of the changed files that no application reads.
+fn unread(
+    catalog: &Result<Configured, Invalid>,
+    changes: &Changes,
+    heads: &[(Target, RenderInputs)],
+) -> Option<String> {
+    let catalog = &catalog.as_ref().ok()?.catalog;
+    // Whoever cannot be read may read them.
+    if heads.iter().any(|(_, inputs)| inputs.is_err()) {
+        return None;
+    }
+    let is_read = |file: &str| {
+        let by = |(_, inputs): &(_, RenderInputs)| matches!(inputs, Ok(Some(inputs)) if inputs.reads(file));
+        heads.iter().any(by) || changes.reads.values().flatten().any(|read| read == file)
+    };
+    let files = changes.files.iter().map(String::as_str);
+    let unread: Vec<_> = files
+        .filter(|file| ![FILE, unconfigured::LIVE].contains(file) && !is_read(file))
+        .collect();
+    let stages = unread.iter().filter_map(|file| catalog.without_stage(file));
+    let stages: BTreeMap<_, _> = stages.collect();
+    (!unread.is_empty()).then(|| view::unread(&unread, &stages))
 }
 
 /// Fails if a requested application does not exist.

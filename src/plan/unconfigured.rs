@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use super::clusters;
 use super::flags::{PlaceArgs, PlanArgs};
 use super::revisions::Revisions;
-use crate::domain::catalog::{self, Draft, FILE, Objects};
+use crate::controller::configuration;
+use crate::domain::catalog::{self, Contents, Draft, FILE, Fleet, Objects};
 use crate::domain::{CommitSha, RepoName};
 use crate::git::Mirror;
 use crate::render::Source;
@@ -31,7 +32,7 @@ const KINDS: [(&str, &str, &str); 3] = [
 pub(super) async fn configured(
     args: &PlanArgs,
     mirror: &Mirror,
-    repo: &RepoName,
+    (repo, fleet): (&RepoName, &Fleet),
     mut revisions: Revisions,
 ) -> anyhow::Result<Revisions> {
     let text_of = |commit: &CommitSha| {
@@ -51,34 +52,45 @@ pub(super) async fn configured(
             return Ok(revisions);
         }
         Some(text) => {
+            let head = Source::open(mirror, mirror.tree(&revisions.head)?)?;
+            configuration(&head, repo, fleet)?.transpose()?;
             let text = String::from_utf8_lossy(&text).into_owned();
             let note = format!(
                 "`{onto}` has no {FILE}: the plan uses the one of the change, and shows what differs in manifests; `--all` adds what a first sync would do besides"
             );
             (vec![(FILE.to_string(), text)], vec![note])
         }
-        None => drafted(&args.place, mirror, repo, (base, onto)).await?,
+        None => {
+            // What others may have made does not say what may be seen.
+            let own = args.head.is_none().then_some(&revisions.head);
+            drafted(&args.place, mirror, repo, (base, onto, own)).await?
+        }
     };
     revisions.base = mirror.with_files(base, files)?;
     revisions.notes.extend(notes);
     Ok(revisions)
 }
 
-/// The files of a drafted configuration, and what people have to know of it. `base`: the commit that it is for, and
-/// its name.
+/// The files of a drafted configuration, and what people have to know of it. `base`: the commit that
+/// it is for, and its name; `own`: the working copy, whose new applications are drafted as well.
 pub(super) async fn drafted(
     args: &PlaceArgs,
     mirror: &Mirror,
     repo: &RepoName,
-    (base, onto): (&CommitSha, &str),
+    (base, onto, own): (&CommitSha, &str, Option<&CommitSha>),
 ) -> anyhow::Result<(Vec<(String, String)>, Vec<String>)> {
     let source = Source::open(mirror, mirror.tree(base)?)?;
     let live = live_objects(args, source.objects()?).await?;
+    let mut contents = source.contents()?;
+    if let Some(own) = own {
+        let own = Source::open(mirror, mirror.tree(own)?)?;
+        contents = own.contents()?.over(contents);
+    }
     let Draft {
         text,
         applications,
         left_out,
-    } = draft(&source, &live, repo)?;
+    } = draft(&contents, source.objects()?, &live, repo)?;
     let s = if applications == 1 { "" } else { "s" };
     let mut notes = vec![format!(
         "`{}` has no {FILE}: the plan uses the one that `windlass init` would write, with {applications} application{s}",
@@ -92,11 +104,16 @@ pub(super) async fn drafted(
     Ok((files, notes))
 }
 
-/// The draft for a tree, with more objects of the cluster.
-pub(super) fn draft(source: &Source<'_>, live: &str, repo: &RepoName) -> anyhow::Result<Draft> {
-    let mut objects = source.objects()?.clone();
+/// The draft for these files, with more objects of the cluster.
+pub(super) fn draft(
+    contents: &Contents,
+    objects: &Objects,
+    live: &str,
+    repo: &RepoName,
+) -> anyhow::Result<Draft> {
+    let mut objects = objects.clone();
     objects.add(LIVE, live);
-    Ok(catalog::draft(&source.contents()?, &objects, repo)?)
+    Ok(catalog::draft(contents, &objects, repo)?)
 }
 
 /// The objects of Argo CD and Flux in the cluster that no file has, such as those that an

@@ -1,5 +1,7 @@
 //! What a preview says of an application besides its changes.
 
+use std::collections::BTreeMap;
+
 use super::markdown::{code, listed};
 use crate::domain::applying::NotAutomatic;
 use crate::domain::manifest::ResourceKey;
@@ -104,6 +106,47 @@ pub fn unruled(kinds: &[String]) -> String {
         listed(kinds)
     )
 }
+
+/// Changed files that no application reads. `stages`: the directories that would be applications, and
+/// the stages that `windlass.yaml` does not have.
+pub fn unread(files: &[&str], stages: &BTreeMap<&str, String>) -> String {
+    let some = files.iter().take(MOST_FILES).copied().collect::<Vec<_>>();
+    let more = match files.len() - some.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let missing = stages
+        .iter()
+        .next()
+        .map(|(directory, stage)| format!(" ({directory}: windlass.yaml has no stage `{stage}`)"));
+    format!(
+        "no application reads {}{more}{}",
+        some.join(", "),
+        missing.unwrap_or_default()
+    )
+}
+
+/// How many changed files are listed.
+const MOST_FILES: usize = 5;
+
+/// Every application is planned, of which a change touches so many.
+pub fn all_planned(touched: usize) -> String {
+    format!("all applications are planned; the change touches {touched} of them")
+}
+
+/// The objects of a new application that are there, of which `count` would change.
+pub fn to_adopt(count: usize, title: &str) -> String {
+    let (objects, exist) = match count {
+        1 => ("1 object", "exists"),
+        _ => (&*format!("{count} objects"), "exist"),
+    };
+    format!(
+        "{objects} of it {exist} in the cluster already: windlass applies nothing of the application before `windlass adopt {title}`."
+    )
+}
+
+/// Why an object that leaves Git is not deleted.
+pub const NOT_APPLIED: &str = "windlass did not apply it";
 
 pub fn hands_over(key: &ResourceKey, to: &str) -> String {
     format!(

@@ -210,18 +210,35 @@ async fn a_repository_without_windlass_is_planned_and_configured() {
     copy.git(&["commit", "-qm", "A map and a configuration"]);
     copy.git(&["update-ref", "refs/remotes/origin/trunk", "HEAD"]);
     let (text, code) = copy.run(&["plan", "--all"]);
-    assert_eq!(code, 0, "{text}");
+    assert_eq!(code, 1, "{text}");
     insta::assert_snapshot!(world.scrub(&text), @"
     note: all applications are planned; the change touches 0 of them
-    None of 2 applications changes · 2 changes by the next sync, for other reasons
+    2 of 2 applications change · 1 created · 2 changed · verified by the cluster
 
     shop/staging on local
-      merged before and waiting to be synced: 1
-        • changed Deployment shop-staging/lab
+        1 object of it exists in the cluster already: windlass applies nothing of the application before windlass adopt shop/staging.
+      changed Deployment shop-staging/lab
+        • scales up by 3 pods: from 2 to 5
+        • adoption: takes over the fields that kubectl-client-side-apply set, once; those that Git does not have are removed
+           namespace: shop-staging
+         spec:
+           progressDeadlineSeconds: 600
+        -  replicas: 2
+        +  replicas: 5
+           revisionHistoryLimit: 10
+           selector:
+             matchLabels:
 
     shop/production on local
-      merged before and waiting to be synced: 1
-        • created ConfigMap shop-production/new
+        1 object of it exists in the cluster already: windlass applies nothing of the application before windlass adopt shop/production.
+      created ConfigMap shop-production/new
+        +apiVersion: v1
+        +kind: ConfigMap
+        +metadata:
+        +  name: new
+        +  namespace: shop-production
+      changed Deployment shop-production/lab
+        • adoption: takes over the fields that kubectl-client-side-apply set, once; those that Git does not have are removed
     ");
     copy.write(
         "windlass.yaml",
@@ -235,6 +252,95 @@ async fn a_repository_without_windlass_is_planned_and_configured() {
     let (text, code) = copy.run(&["validate"]);
     assert_eq!(code, 2, "{text}");
     has(&text, &["did you mean `stages`?"]);
+}
+
+/// A stage and an application that only the working copy has, an object that it removes, and files
+/// that nothing reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_working_copy_has_is_compared_with_the_cluster() {
+    let world = World::asleep(Setup::default()).await;
+    let [staging, qa] = ["shop-staging", "shop-qa"].map(|of| world.namespace(of));
+    for namespace in [&staging, &qa] {
+        world.kubectl(&["create", "namespace", namespace]);
+        world.with_file(&["apply", "-n", namespace], &deployment("", ""));
+        world.with_file(&["apply", "-n", namespace], CONFIG);
+    }
+    let of_staging = format!("namespace: {staging}\nresources: [deployment.yaml, config.yaml]\n");
+    let copy = WorkingCopy::of(
+        "mia/deployments",
+        &[
+            ("shop/staging/kustomization.yaml", &of_staging),
+            ("shop/staging/deployment.yaml", &deployment("", "")),
+            ("shop/staging/config.yaml", CONFIG),
+        ],
+    );
+    let without = of_staging.replace(", config.yaml", "");
+    copy.write("shop/staging/kustomization.yaml", &without);
+    std::fs::remove_file(copy.folder().join("shop/staging/config.yaml")).unwrap();
+    copy.write(
+        "shop/qa/kustomization.yaml",
+        &without.replace(&staging, &qa),
+    );
+    let scaled = deployment("", "").replace("replicas: 2", "replicas: 3");
+    copy.write("shop/qa/deployment.yaml", &scaled);
+    copy.write("NOTES.md", "Nothing reads this.\n");
+    let (text, code) = copy.run(&["plan"]);
+    assert_eq!(code, 1, "{text}");
+    insta::assert_snapshot!(world.scrub(&text), @"
+    note: the plan includes uncommitted changes: NOTES.md, shop/qa/deployment.yaml, shop/qa/kustomization.yaml, shop/staging/config.yaml, shop/staging/kustomization.yaml
+    note: `origin/HEAD` has no windlass.yaml: the plan uses the one that `windlass init` would write, with 2 applications
+    note: no application reads NOTES.md
+    1 of 2 applications changes · 1 changed · verified by the cluster
+
+    shop/qa on local
+        1 object of it exists in the cluster already: windlass applies nothing of the application before windlass adopt shop/qa.
+      changed Deployment shop-qa/lab
+        • scales up by 1 pod: from 2 to 3
+        • adoption: takes over the fields that kubectl-client-side-apply set, once; those that Git does not have are removed
+           namespace: shop-qa
+         spec:
+           progressDeadlineSeconds: 600
+        -  replicas: 2
+        +  replicas: 3
+           revisionHistoryLimit: 10
+           selector:
+             matchLabels:
+
+    shop/staging on local
+        ConfigMap shop-staging/lab leaves Git but stays in the cluster: windlass did not apply it.
+    ");
+    // With a file, a directory of a stage that it does not have is none of its applications.
+    let (file, _) = copy.run(&["init", "--print"]);
+    let without_qa = file
+        .replace(
+            "  qa:\n    cluster: local             # a name that the server's settings know\n",
+            "",
+        )
+        .replace("    after: [qa]\n", "");
+    copy.write("windlass.yaml", &without_qa);
+    let (text, code) = copy.run(&["plan"]);
+    assert_eq!(code, 0, "{text}");
+    insta::assert_snapshot!(world.scrub(&text), @"
+    note: the plan includes uncommitted changes: NOTES.md, shop/qa/deployment.yaml, shop/qa/kustomization.yaml, shop/staging/config.yaml, shop/staging/kustomization.yaml, windlass.yaml
+    note: `origin/HEAD` has no windlass.yaml: the plan uses the one of the change, and shows what differs in manifests; `--all` adds what a first sync would do besides
+    note: no application reads NOTES.md, shop/qa/deployment.yaml, shop/qa/kustomization.yaml (shop/qa: windlass.yaml has no stage `qa`)
+    None of 1 application changes · the cluster stays as it is
+
+    shop/staging on local
+        ConfigMap shop-staging/lab leaves Git but stays in the cluster: windlass did not apply it.
+    ");
+    copy.write("windlass.yaml", "version: 1\nstage: {}\n");
+    let (text, code) = copy.run(&["plan"]);
+    assert_eq!(code, 2, "{text}");
+    insta::assert_snapshot!(text, @"
+    windlass: windlass.yaml: error: line 2 column 1: unknown field `stage`, expected one of version, stages, applications, discover, health
+     --> windlass.yaml:2:1
+      |
+    1 | version: 1
+    2 | stage: {}
+      | ^ unknown field `stage`, expected one of version, stages, applications, discover, health
+    did you mean `stages`?
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]

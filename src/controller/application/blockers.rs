@@ -166,8 +166,7 @@ fn adoption(
     if known.is_some_and(|known| known != cluster_uid) {
         return Some(Adoption::OtherCluster { application });
     }
-    let existing = plan.effective().filter(|change| change.before.is_some());
-    let objects: Vec<_> = existing.map(|change| change.key.clone()).collect();
+    let objects: Vec<_> = plan.existing().map(|change| change.key.clone()).collect();
     (status.inventory.is_empty() && !objects.is_empty()).then_some(Adoption::Existing {
         application,
         objects,

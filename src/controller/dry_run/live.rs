@@ -61,7 +61,7 @@ pub async fn read(
     scope: &AppScope<'_>,
     keys: &[(ResourceKey, String)],
 ) -> Result<BTreeMap<ResourceKey, Live>> {
-    if !scope.in_base {
+    if !scope.shows_live {
         return Ok(BTreeMap::new());
     }
     let reads = collections(keys)

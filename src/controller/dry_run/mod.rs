@@ -176,7 +176,7 @@ async fn predict(
     if let Some(predicted) = encrypted(scope, &request) {
         return Ok(predicted);
     }
-    if !scope.in_base {
+    if !scope.shows_live {
         return as_if_new(scope, request, set).await;
     }
     if let Some(predicted) = refuse_others(scope, &request).await? {

@@ -46,9 +46,9 @@ pub struct AppScope<'a> {
     pub keys: &'a Keys,
     /// Which objects it may manage.
     pub fence: Fence,
-    /// Whether the base has the application. If only a pull request has it, live objects are not
-    /// shown: its author could otherwise read any object by naming it.
-    pub in_base: bool,
+    /// Whether live objects may be shown. Not to the author of a pull request that adds the
+    /// application, who could otherwise read any object by naming it.
+    pub shows_live: bool,
     /// Somebody allowed it to take over existing objects.
     pub adopts: bool,
     /// Another reconciler that is taken to have let go of the objects.
@@ -97,7 +97,7 @@ impl AppScope<'_> {
             return Ok(None);
         }
         // The author of a new application may not read what is live.
-        if !self.in_base {
+        if !self.shows_live {
             return Ok(declared.cloned());
         }
         let read = || self.read_live_transforms();

@@ -28,7 +28,7 @@ pub async fn hooks_that_run(
         let before = old.map_or(Side::Absent, |(old, _)| {
             Side::Object(old.as_live(), Confidence::Server)
         });
-        let live = if scope.in_base {
+        let live = if scope.shows_live {
             scope.cluster.live(&manifest.key, &manifest.version).await?
         } else {
             None

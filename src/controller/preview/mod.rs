@@ -91,7 +91,7 @@ pub async fn application(
         mut target,
         before,
         after,
-        in_base,
+        shows_live,
         unlisted,
     } = touched;
     let _turn = environment.applications.acquire().await;
@@ -151,13 +151,14 @@ pub async fn application(
     preview.images = image_changes(&containers(&rendered.base), &containers(&rendered.head));
     let owner = key.owner_label(repository_id);
     let scope = AppScope {
-        in_base,
+        shows_live,
         ..environment.scope(&key, &target, &owner)?
     };
     let settled = rendered.settled(&scope).await?;
-    if !in_base {
+    if !shows_live {
         preview.notes.push(view::NEW_APPLICATION.into());
     }
+    let is_new = matches!(before, Ok(None)) && status.inventory.is_empty();
     let (compared, notes) = compared(&scope, &settled, &after, &status).await?;
     preview.notes.extend(notes);
     let claimant = |object: &ResourceKey| {
@@ -165,14 +166,19 @@ pub async fn application(
         other.map(TargetKey::title)
     };
     let head = &settled.head.manifests;
-    Ok(planned(
+    let mut preview = planned(
         preview,
         &environment.mask,
         compared,
         head,
         claimant,
         (scope.applying().await?, ends),
-    ))
+    );
+    let existing = preview.plan.existing().count();
+    if is_new && scope.applies() && existing > 0 {
+        preview.notes.push(view::to_adopt(existing, &key.title()));
+    }
+    Ok(preview)
 }
 
 fn containers(manifests: &[Manifest]) -> Vec<(String, ImageRef)> {
@@ -255,6 +261,8 @@ fn planned(
     preview.unmoved = compared.unmoved;
     let handed = handed.iter().map(|(key, to)| view::hands_over(key, to));
     let withheld = withheld.iter().map(|(key, why)| view::stays(key, why));
-    preview.notes.extend(handed.chain(withheld));
+    let unclaimed = compared.left.iter().filter(|key| claimant(key).is_none());
+    let left = unclaimed.map(|key| view::stays(key, view::NOT_APPLIED));
+    preview.notes.extend(handed.chain(withheld).chain(left));
     preview
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::images::RawImage;
 use super::order::dependencies;
+use super::pattern::STAGE;
 use super::rule::{Match, Rule};
 use super::tree::Tree;
 use super::{Catalog, Destination, FILE, Objects, OneOf, Stage, Target, invalid};
@@ -121,6 +122,19 @@ impl Catalog {
             })
         };
         places.rev().find_map(in_place)
+    }
+
+    /// The directory of a file that would be an application if there were such a stage, and that
+    /// stage.
+    pub fn without_stage<'a>(&self, file: &'a str) -> Option<(&'a str, String)> {
+        let mut places = directories_of(file).chain([file]);
+        places.find_map(|path| {
+            let found = |rule: &Rule| rule.pattern.find(path, &|_| true)?.remove(STAGE);
+            let is_known =
+                |stage: &String| self.stages.iter().any(|one| one.name.as_str() == stage);
+            let stage = self.rules.iter().find_map(found)?;
+            (!is_known(&stage)).then_some((path, stage))
+        })
     }
 
     /// A message for each pattern that matches nothing, with the directory that is most similar.

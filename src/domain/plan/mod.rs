@@ -195,6 +195,11 @@ impl Plan {
         self.changes.iter().filter(|change| !change.is_nothing())
     }
 
+    /// The effective changes of objects that exist.
+    pub fn existing(&self) -> impl Iterator<Item = &Change> {
+        self.effective().filter(|change| change.before.is_some())
+    }
+
     /// The change of an object.
     pub fn of(&self, key: &ResourceKey) -> Option<&Change> {
         let at = self.changes.binary_search_by(|change| change.key.cmp(key));

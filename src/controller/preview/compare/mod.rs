@@ -45,6 +45,8 @@ pub struct Compared {
     pub waiting: Vec<Comparison>,
     /// Objects that were not dry-run, since nothing about them changed.
     pub unmoved: usize,
+    /// Objects that leave Git and stay in the cluster, since windlass did not apply them.
+    pub left: Vec<ResourceKey>,
 }
 
 /// Compares the result of a sync of the base with the result of a sync of the head.
@@ -69,10 +71,11 @@ pub async fn compare(scope: &AppScope<'_>, sides: Sides<'_>) -> Result<Compared>
         unmoved,
         ..Compared::default()
     };
-    for object in found {
+    for (object, (key, _)) in found.into_iter().zip(&moved) {
         compared.change.extend(object.change);
         compared.drift.extend(object.drift);
         compared.waiting.extend(object.waiting);
+        compared.left.extend(object.is_left.then(|| key.clone()));
     }
     Ok(compared)
 }

@@ -33,6 +33,8 @@ pub struct Found {
     pub change: Option<Comparison>,
     pub drift: Option<Comparison>,
     pub waiting: Option<Comparison>,
+    /// It leaves Git, and stays in the cluster, since windlass did not apply it.
+    pub is_left: bool,
 }
 
 impl<'a> Comparing<'a> {
@@ -192,7 +194,11 @@ impl<'a> Comparing<'a> {
                 self.head_comparison(key, before, predicted, &[base, head])
                     .await?
             }
-            None => self.deletion(key, before),
+            None if self.is_ours(key) => Comparison::new(key.clone(), before, Side::Absent),
+            None => {
+                found.is_left = live.is_some();
+                Comparison::new(key.clone(), Side::Absent, Side::Absent)
+            }
         };
         if base_was_predicted && is_already(live, &comparison) {
             // Somebody changed the live object by hand to exactly this: nothing changes, and
@@ -243,17 +249,12 @@ impl<'a> Comparing<'a> {
         Ok(comparison)
     }
 
-    /// An object that is removed from Git: without our owner label it stays.
-    fn deletion(&self, key: &ResourceKey, before: Side) -> Comparison {
+    /// Whether an object that is removed from Git is deleted: without our owner label it stays.
+    fn is_ours(&self, key: &ResourceKey) -> bool {
         let live = self.live.get(key);
         // Argo CD and Flux prune by their own labels.
-        let ours = !self.scope.applies()
-            || live.is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] == self.scope.owner);
-        Comparison::new(
-            key.clone(),
-            if ours { before } else { Side::Absent },
-            Side::Absent,
-        )
+        !self.scope.applies()
+            || live.is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] == self.scope.owner)
     }
 }
 

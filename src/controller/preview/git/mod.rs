@@ -45,8 +45,9 @@ pub struct Touched {
     pub target: Target,
     pub before: RenderInputs,
     pub after: RenderInputs,
-    /// Whether the base has it.
-    pub in_base: bool,
+    /// Whether its live objects may be shown: see
+    /// [`AppScope::shows_live`](crate::controller::dry_run::AppScope::shows_live).
+    pub shows_live: bool,
     /// The object of Argo CD or Flux that declares it stays in Git, and only the configuration no
     /// longer names it.
     pub unlisted: bool,
@@ -249,7 +250,7 @@ impl GitDiff {
                 after: inputs.after.clone(),
                 // Where another object or another namespace is named, the head's author may see
                 // nothing that is live there.
-                in_base: known.is_some_and(|known| {
+                shows_live: known.is_some_and(|known| {
                     known.destination == target.destination
                         && known.stage.reconcile == target.stage.reconcile
                 }),
@@ -269,7 +270,7 @@ impl GitDiff {
             target: target.clone(),
             before: Ok(None),
             after: after.clone(),
-            in_base: false,
+            shows_live: false,
             unlisted: false,
         });
         self.heads.push((target, after));

@@ -91,6 +91,23 @@ impl Contents {
             .insert(file.into(), named.map(str::to_string).collect());
     }
 
+    /// The same with what only another tree holds.
+    pub fn over(mut self, under: Self) -> Self {
+        let is_missing = |file: &String| !self.files.contains(file);
+        let manifests = under.manifests.into_iter();
+        let kustomizations = under.kustomizations.into_iter();
+        let kustomizations: Vec<_> = kustomizations
+            .filter(|(directory, _)| !self.kustomizations.contains_key(directory))
+            .collect();
+        let manifests: Vec<_> = manifests.filter(|(file, _)| is_missing(file)).collect();
+        let others: Vec<_> = under.others.into_iter().filter(is_missing).collect();
+        self.kustomizations.extend(kustomizations);
+        self.manifests.extend(manifests);
+        self.others.extend(others);
+        self.files.extend(under.files);
+        self
+    }
+
     fn tree(&self) -> Tree {
         Tree::new(self.files.iter().map(String::as_str))
     }
