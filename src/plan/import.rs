@@ -3,7 +3,6 @@
 //! proves that nothing changes, or says what does. It writes one file, and nothing elsewhere.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -74,24 +73,15 @@ pub async fn import(args: &ImportArgs) -> anyhow::Result<(String, ExitCode)> {
         return Ok((text, ExitCode::SUCCESS));
     }
     let diff = git_diff(&mirror, (&name, &fleet), Some(&catalog), &head, &head)?;
-    let all = untouched(&diff.heads, &[]);
-    let is_moving = |target: &Target| moving.contains_key(&target.title());
-    let all = all
-        .into_iter()
-        .filter(|one| is_moving(&one.target))
-        .collect();
-    let parts = (&mirror, &catalog);
+    let mut all = untouched(&diff.heads, &[]);
+    all.retain(|one| moving.contains_key(&one.target.title()));
     let scope = Scope {
         requested: &[],
-        released: moving.clone(),
+        released: moving,
         first_syncs: true,
     };
-    let planned = applications(place, scope, parts, all, &diff.heads).await?;
-    let folder = mirror.folder();
-    let folder = folder.context(
-        "this repository has no working copy: `windlass import --print` prints the file",
-    )?;
-    write(folder, &text)?;
+    let planned = applications(place, scope, (&mirror, &catalog), all, &diff.heads).await?;
+    write(&mirror, &text)?;
     for row in &mut rows {
         let planned = planned.iter().find(|one| one.key.title() == row.title);
         row.objects = planned.map(objects);
@@ -269,7 +259,11 @@ fn as_changes(mut preview: ApplicationPreview) -> ApplicationPreview {
     preview
 }
 
-fn write(folder: &Path, text: &str) -> anyhow::Result<()> {
+fn write(mirror: &Mirror, text: &str) -> anyhow::Result<()> {
+    let folder = mirror.folder();
+    let folder = folder.context(
+        "this repository has no working copy: `windlass import --print` prints the file",
+    )?;
     let file = folder.join(FILE);
     std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
 }
