@@ -184,21 +184,16 @@ impl<'a> Comparing<'a> {
             return Ok(found);
         }
         // If the base is refused, that is not this change's doing.
-        let before = if matches!(before, Side::Refused(_)) {
-            current()
-        } else {
-            before
+        let before = match before {
+            Side::Refused(_) => current(),
+            other => other,
         };
         let mut comparison = match of_head {
             Some(predicted) => {
                 self.head_comparison(key, before, predicted, &[base, head])
                     .await?
             }
-            None if self.is_ours(key) => Comparison::new(key.clone(), before, Side::Absent),
-            None => {
-                found.is_left = live.is_some();
-                Comparison::new(key.clone(), Side::Absent, Side::Absent)
-            }
+            None => self.removal(key, before, &mut found),
         };
         if base_was_predicted && is_already(live, &comparison) {
             // Somebody changed the live object by hand to exactly this: nothing changes, and
@@ -249,12 +244,15 @@ impl<'a> Comparing<'a> {
         Ok(comparison)
     }
 
-    /// Whether an object that is removed from Git is deleted: without our owner label it stays.
-    fn is_ours(&self, key: &ResourceKey) -> bool {
+    /// An object that is removed from Git: without our owner label it stays.
+    fn removal(&self, key: &ResourceKey, before: Side, found: &mut Found) -> Comparison {
         let live = self.live.get(key);
         // Argo CD and Flux prune by their own labels.
-        !self.scope.applies()
-            || live.is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] == self.scope.owner)
+        let ours = !self.scope.applies()
+            || live.is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] == self.scope.owner);
+        found.is_left = !ours && live.is_some();
+        let before = if ours { before } else { Side::Absent };
+        Comparison::new(key.clone(), before, Side::Absent)
     }
 }
 
