@@ -246,6 +246,15 @@ pub(super) fn not_done(why: &NotDone) -> String {
         NotDone::NotAnnounced(named) => {
             format!("not done. No image {} was announced for it", code(named))
         }
+        NotDone::NotInStage { image, stage } => {
+            let (tag, stage) = (image.tag.to_string(), stage.as_str());
+            format!(
+                "not done. {} does not run {} ({}) and nothing takes it there, so it would wait for ever: announce the image again, or add `--skip {stage} REASON` to the command",
+                code(stage),
+                code(&tag),
+                image.digest.short()
+            )
+        }
         NotDone::NoObject => {
             "not done. windlass has not reconciled it yet: try again in a minute".into()
         }

@@ -7,14 +7,16 @@ use crate::cluster::store::{ApplicationStatus, Promotion};
 use crate::controller::{Base, Reader, Result};
 use crate::domain::catalog::Target;
 use crate::domain::image::{Candidate, same_image};
-use crate::domain::promotion::{self, Decision, EarlierStage, How};
+use crate::domain::promotion::{self, Decision, EarlierStage, How, SkippedStage};
 use crate::domain::{Name, StageKey, pull_request};
 
-/// The images that earlier stages run healthily and that the object does not name yet.
+/// The images that earlier stages run healthily and that the object does not name yet. What somebody
+/// proposed, and passed over a stage for (`skips`), is not replaced by what that stage runs.
 pub fn promoted(
     object: Option<&Promotion>,
     targets: &[Target],
     earlier: &[EarlierStage],
+    skips: &[SkippedStage],
 ) -> Vec<Candidate> {
     let named = object.map_or(&[][..], |object| &object.spec.candidates);
     // An image that somebody refused here does not become a candidate again because it runs
@@ -27,9 +29,19 @@ pub fn promoted(
                 && promotion::is_refused(&decisions(object), candidate)
         })
     };
+    let is_chosen = |known: &Candidate| skips.iter().any(|skip| skip.digest == known.digest);
+    let chosen: Vec<_> = object.map(wanted).unwrap_or_default();
+    let chosen: Vec<_> = chosen.into_iter().filter(is_chosen).collect();
+    let has_chosen = |candidate: &Candidate| {
+        let mut chosen = chosen.iter();
+        chosen.any(|known| same_image(&known.image, &candidate.image))
+    };
     let mut promoted = promotion::promoted(earlier);
     promoted.retain(|candidate| {
-        is_configured(targets, candidate) && !named.contains(candidate) && !was_refused(candidate)
+        is_configured(targets, candidate)
+            && !named.contains(candidate)
+            && !was_refused(candidate)
+            && !has_chosen(candidate)
     });
     promoted
 }

@@ -143,11 +143,12 @@ async fn observe(ctx: &Arc<Reader>, key: &StageKey) -> Result<Observed> {
     };
     let earlier = earlier(ctx, key, target).await?;
     let object = ctx.store.promotion(key).await?;
-    match promoted(object.as_ref(), &targets, &earlier) {
+    let applications = ctx.applications_of(key).await?;
+    let skips: Vec<_> = applications.iter().filter_map(Application::skip).collect();
+    match promoted(object.as_ref(), &targets, &earlier, &skips) {
         promoted if promoted.is_empty() => {}
         promoted => return Ok(Observed::Promoted(promoted)),
     }
-    let applications = ctx.applications_of(key).await?;
     let application = representative(&applications);
     let rollback = application.as_ref().and_then(Application::rollback);
     if rollback.is_none()

@@ -208,6 +208,11 @@ pub enum NotDone {
     NoSuchRevision(String),
     /// No image of it was announced with this tag or digest.
     NotAnnounced(String),
+    /// An earlier stage does not run the image, and will not.
+    NotInStage {
+        image: Candidate,
+        stage: Name,
+    },
     /// windlass has not reconciled it yet.
     NoObject,
     /// The configuration is invalid, so it is unknown who may decide.

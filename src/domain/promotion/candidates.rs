@@ -39,6 +39,13 @@ pub struct EarlierStage {
 }
 
 impl EarlierStage {
+    /// Whether the candidate is not there, and nothing brings it there: another one of its image was
+    /// announced since.
+    pub fn passed_by(&self, candidate: &Candidate) -> bool {
+        let mut named = self.candidates.iter();
+        !self.runs(candidate) && !named.any(|known| known.digest == candidate.digest)
+    }
+
     fn runs(&self, candidate: &Candidate) -> bool {
         self.running.iter().any(|(image, digest)| {
             *digest == candidate.digest && same_image(image, &candidate.image)

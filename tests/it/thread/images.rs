@@ -103,6 +103,32 @@ async fn a_stage_is_passed_over_for_one_image_and_the_verdict_says_by_whom() {
     );
 }
 
+/// An image that an earlier stage has left behind: the answer says so, and with `--skip` it is
+/// proposed and stays proposed, though the stage runs another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_image_than_the_stage_before_runs_needs_a_skip() {
+    let world = World::new().await;
+    let (_, production) = world.up_to_review("1.1.0").await;
+    world.announce("1.2.0").await;
+    let staging = world.titled("staging", "shop/staging: 1.2.0").await;
+    world.merged(staging).await;
+    world.titled("production", "shop/production: 1.2.0").await;
+    insta::assert_snapshot!(
+        command(&world, "bob", staging, "/promote 1.1.0 to production").await, @"- `shop/production`: not done. `staging` does not run `1.1.0` (565656565656) and nothing takes it there, so it would wait for ever: announce the image again, or add `--skip staging REASON` to the command"
+    );
+    let skip = "/promote 1.1.0 to production --skip staging customers wait for it";
+    command(&world, "bob", staging, skip).await;
+    world.titled("production", "shop/production: 1.1.0").await;
+    world.quiet().await;
+    let title = world.read(&format!("pulls/{production}"))["title"].clone();
+    assert!(title.as_str().unwrap().contains("1.1.0"), "{title}");
+    world.previewed(production).await;
+    world.approve("mia", production);
+    world.merged(production).await;
+    // What staging runs comes next.
+    world.titled("production", "shop/production: 1.2.0").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_person_closed_or_reverted_is_proposed_again_on_demand() {
     let world = World::new().await;

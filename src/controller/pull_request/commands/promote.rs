@@ -3,12 +3,12 @@
 use super::Invocation;
 use super::request::{Needs, Outcome, Request};
 use crate::cluster::store;
-use crate::controller::promotion::{announced, decisions};
+use crate::controller::promotion::{announced, decisions, earlier};
 use crate::controller::{Event, Result};
 use crate::domain::command::{Answer, Done, NotDone};
 use crate::domain::image::{self, Candidate};
 use crate::domain::promotion::{Decision, How, SkippedStage};
-use crate::domain::{StageKey, TargetKey};
+use crate::domain::{Name, StageKey, TargetKey};
 
 /// Carries it out in the applications of the pull request that go to the stage.
 pub async fn to_stage(invocation: &Invocation<'_>) -> Result<Answer> {
@@ -45,6 +45,12 @@ pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result
     let Some(candidate) = known.iter().rev().find(is_named).cloned() else {
         return Ok(Err(NotDone::NotAnnounced(named.into())));
     };
+    if let Some(missing) = lacking(invocation, &stage, &candidate).await? {
+        return Ok(Err(NotDone::NotInStage {
+            image: candidate,
+            stage: missing,
+        }));
+    }
     let skip = arguments.skip.as_ref().map(|stage| {
         let (by, reason) = (&invocation.comment.author, &arguments.reason);
         SkippedStage::new(stage, &candidate.digest, by, reason).to_text()
@@ -75,6 +81,24 @@ pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result
         .await?;
     ctx.emit(&Event::Candidate(stage));
     Ok(outcome)
+}
+
+/// The earlier stage that does not have the image and never will, unless it is passed over.
+async fn lacking(
+    invocation: &Invocation<'_>,
+    stage: &StageKey,
+    candidate: &Candidate,
+) -> Result<Option<Name>> {
+    let (ctx, base) = (invocation.ctx, &invocation.observation.base);
+    let Some(target) = base.lead(stage) else {
+        return Ok(None);
+    };
+    let skipped = invocation.arguments.skip.as_ref();
+    let earlier = earlier(ctx, stage, target).await?;
+    let mut lacking = earlier
+        .into_iter()
+        .filter(|earlier| skipped != Some(&earlier.stage) && earlier.passed_by(candidate));
+    Ok(lacking.next().map(|earlier| earlier.stage))
 }
 
 /// Makes an image the newest one of a stage, whatever became of it there before.
