@@ -57,7 +57,7 @@ pub async fn rollback(args: &ApplicationArgs, to: Option<CommitSha>) -> anyhow::
     let chosen = to.is_some();
     let to = to.or(good).with_context(|| {
         let application = &args.application;
-        format!("{application} was never healthy with anything else: name a commit with --to")
+        format!("no commit before the present one is known with which {application} was healthy: name one with --to (`windlass history {application}` lists them)")
     })?;
     let rollback = Rollback {
         to,

@@ -166,6 +166,9 @@ fn applications(rows: &[Row]) -> String {
 fn row(row: &Row) -> String {
     let title = row.application.title();
     match &row.outcome {
+        Err(NotDone::NoReason) => {
+            format!("- `{title}`: not done. A hold needs a reason: `/hold {title} REASON`")
+        }
         Ok(Done::Adopts(objects)) => format!("- `{title}` takes over {}", listed(objects)),
         Ok(Done::Applies) => format!("- `{title}` applies it all the same"),
         Ok(Done::Deletes(objects)) => format!("- `{title}` deletes {}", listed(objects)),
@@ -185,11 +188,18 @@ fn row(row: &Row) -> String {
                 "- `{title}` was never synced, so `/take` does not work yet: add a `take` rule to windlass.yaml instead"
             )
         }
-        Ok(Done::Holds { until }) => {
+        Ok(Done::Holds { until, instead_of }) => {
             let until = until.map_or("until `/resume`".into(), |until| {
                 format!("until {until} or `/resume`")
             });
-            format!("- windlass merges nothing into `{title}` by itself {until}")
+            let instead_of = instead_of.as_ref().map(|hold| {
+                let (by, reason) = (code(&hold.by), quoted(&hold.reason));
+                format!(". This takes the place of the hold by {by} ({reason})")
+            });
+            format!(
+                "- windlass merges nothing into `{title}` by itself {until}{}",
+                instead_of.unwrap_or_default()
+            )
         }
         Ok(Done::RollsBack {
             to,
@@ -228,6 +238,7 @@ pub(super) fn not_done(why: &NotDone) -> String {
                 .into()
         }
         NotDone::NotHeld => "nobody holds it".into(),
+        NotDone::NoReason => "not done. A hold needs a reason".into(),
         NotDone::HeldLonger { by } => {
             format!("{} holds it for longer: that stays", code(by))
         }
@@ -237,7 +248,7 @@ pub(super) fn not_done(why: &NotDone) -> String {
             to.short()
         ),
         NotDone::NothingGood => {
-            "not done. windlass knows no other commit with which it was healthy: name one".into()
+            "not done. windlass knows no commit before the present one with which it was healthy: name one of those that `/history` lists".into()
         }
         NotDone::NoSuchRevision(named) => format!(
             "not done. It has no commit or image {} in its past: `/history` lists those that were healthy",

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::shown_preview::ShownPreview;
 use super::verdict::still_stands;
 use super::{Observation, approved, commands, merge, place_of};
-use crate::controller::{Error, Requeue, Result, Writer, branch_rules};
+use crate::controller::{Error, Kind, Requeue, Result, Writer, branch_rules};
 use crate::domain::PullRequestKey;
 use crate::domain::activity::What;
 use crate::domain::approvals::{Contributors, Doubt};
@@ -29,7 +29,12 @@ pub async fn act(
     }
     let mut requeue = next_look(ctx, observation);
     let mut refused: Option<(Step, Error)> = None;
+    let mut limited = None;
     for step in steps {
+        let is_answer = matches!(step, Step::Answer { .. });
+        if limited.is_some() && !is_answer {
+            continue;
+        }
         if refused
             .as_ref()
             .is_some_and(|(before, _)| needs(&step, before))
@@ -49,11 +54,15 @@ pub async fn act(
                     refused = Some((step, error));
                 }
             }
+            // Answers have room of their own in GitHub's limits: somebody waits for them.
+            Err(error) if matches!(error.kind(), Kind::RateLimited(_)) && !is_answer => {
+                limited = Some(error);
+            }
             Err(error) => return Err(error),
         }
     }
-    match refused {
-        Some((_, error)) => Err(error),
+    match limited.or(refused.map(|(_, error)| error)) {
+        Some(error) => Err(error),
         None => Ok(requeue),
     }
 }

@@ -3,6 +3,7 @@
 use super::Selector;
 use crate::domain::gate::{OverrideRefusal, Verdict};
 use crate::domain::history::HealthyRevision;
+use crate::domain::hold::Hold;
 use crate::domain::image::Candidate;
 use crate::domain::pull_request::{ApplicationSummary, FailedSync, Rollout};
 use crate::domain::{CommitSha, Name, TargetKey};
@@ -174,6 +175,8 @@ pub enum Done {
     NeverSynced,
     Holds {
         until: Option<Timestamp>,
+        /// What held it before.
+        instead_of: Option<Hold>,
     },
     Resumes,
     /// A pull request takes it back. `healthy`: if that commit is known to have been healthy.
@@ -194,6 +197,8 @@ pub enum NotDone {
     /// It was carried out before.
     Before,
     NotHeld,
+    /// The reason is the name of the application, or of its stage.
+    NoReason,
     /// Somebody holds it for longer.
     HeldLonger {
         by: String,
@@ -202,7 +207,7 @@ pub enum NotDone {
     Impossible(String),
     /// It is being rolled back to another commit.
     RollsBack(CommitSha),
-    /// It was never healthy with anything else.
+    /// No commit before the present one is known to have been healthy.
     NothingGood,
     /// It has no such commit or image.
     NoSuchRevision(String),

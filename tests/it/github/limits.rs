@@ -1,6 +1,7 @@
 //! GitHub's limits, enforced: windlass keeps below them, and sends nothing while it is limited.
 
-use crate::support::World;
+use crate::paths::command::reply;
+use crate::support::{Setup, World};
 
 /// The budgets of `docs/scale.md`: one image in one stage, from its announcement to its receipt.
 #[tokio::test(flavor = "multi_thread")]
@@ -50,6 +51,35 @@ async fn nothing_is_sent_while_github_limits_the_installation() {
     let merged = world.merged(number).await;
     world.sync_status(&merged, "success").await;
     // Dropping the world looks for requests that were sent all the same.
+}
+
+/// While what only shows waits for its turn, people get their answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_does_not_wait_for_previews() {
+    let mut world = World::asleep(Setup::default()).await;
+    let interval = ("WINDLASS_GITHUB_WRITE_INTERVAL", "3600000".to_string());
+    world.windlass.environment.push(interval);
+    world.start();
+    let file = "apps/shop/staging/kustomization.yaml";
+    let text = world.file(file);
+    let propose = |branch: usize| {
+        let text = format!("{text}commonAnnotations: {{change: \"{branch}\"}}\n");
+        world.propose("bob", &format!("change-{branch}"), &[(file, Some(&text))])
+    };
+    let numbers: Vec<u64> = (0..10).map(propose).collect();
+    let shown = |number: &&u64| world.conversation(**number).contains("1 of 2 applications");
+    // A preview and its check run each: more than may follow each other.
+    let number = world
+        .until("some wait, and others are shown", async || {
+            let waiting = numbers.iter().find(|number| !shown(number));
+            let many = numbers.iter().filter(shown).count() > 4;
+            waiting.filter(|_| many).copied()
+        })
+        .await;
+    let id = world.comment("bob", number, "/status");
+    let answer = reply(&world, number, id).await;
+    assert!(answer.contains("`shop/staging`"), "{answer}");
+    assert!(!shown(&&number), "{}", world.conversation(number));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -135,7 +135,7 @@ async fn every_command_is_allowed_or_says_what_it_needs_and_is_answered_once() {
     /promote: - `shop/staging`: not done. No image `1.0.0` was announced for it
     /reject: - `shop/staging`: not done. No image `1.0.0` was announced for it
     /resume: - windlass merges into `shop/staging` again
-    /rollback: - `shop/staging`: not done. windlass knows no other commit with which it was healthy: name one
+    /rollback: - `shop/staging`: not done. windlass knows no commit before the present one with which it was healthy: name one of those that `/history` lists
     /status: | application | synced | health | commit | |
     /sync: - `shop/staging` is being synced to the base branch (`(hex)`)
     /take: There is nothing to take: the preview names no field that somebody else owns.

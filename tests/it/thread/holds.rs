@@ -33,6 +33,23 @@ async fn what_is_held_is_not_merged_until_somebody_resumes_it() {
         command(&world, "mia", production, "/status").await,
         "| application | synced | health | commit | |\n|---|---|---|---|---|\n| `shop/production` | Synced | Healthy | (hex) | held by bob: the database moves, please wait |"
     );
+    // A name is no reason, and who takes over a hold is told whose.
+    assert_eq!(
+        command(&world, "mia", production, "/hold shop").await,
+        "- `shop/production`: not done. A hold needs a reason: `/hold shop/production REASON`"
+    );
+    assert_eq!(
+        command(&world, "mia", production, "/hold the database still moves").await,
+        "- windlass merges nothing into `shop/production` by itself until `/resume`. This takes the place of the hold by `bob` (the database moves, please wait)"
+    );
+    command(
+        &world,
+        "bob",
+        production,
+        "/hold the database moves, please wait",
+    )
+    .await;
+    until_status(&world, "shop.production", "held", "bob").await;
     // A shorter hold is no way out of it.
     assert_eq!(
         command(&world, "ada", production, "/hold --for 1s over").await,

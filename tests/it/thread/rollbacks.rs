@@ -20,7 +20,7 @@ async fn a_person_takes_a_stage_back_from_the_thread() {
     let (_, production) = world.up_to_review("1.1.0").await;
     assert_eq!(
         command(&world, "bob", production, "/rollback").await,
-        "- `shop/production`: not done. windlass knows no other commit with which it was healthy: name one"
+        "- `shop/production`: not done. windlass knows no commit before the present one with which it was healthy: name one of those that `/history` lists"
     );
     world.approve("mia", production);
     let merge = world.merged(production).await;

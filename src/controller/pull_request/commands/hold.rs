@@ -19,9 +19,15 @@ pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result
     };
     let object = invocation.ctx.store.application(application).await?;
     let present = object.and_then(|object| object.hold(now));
+    let present = present.filter(|present| *present != hold);
     // Who holds a stage for longer has a say in when that ends.
-    if let Some(present) = present.filter(|present| present.outlasts(&hold)) {
-        return Ok(Err(NotDone::HeldLonger { by: present.by }));
+    if let Some(present) = present.as_ref().filter(|present| present.outlasts(&hold)) {
+        let by = present.by.clone();
+        return Ok(Err(NotDone::HeldLonger { by }));
+    }
+    let names = [&application.application, &application.stage];
+    if names.iter().any(|name| name.as_str() == hold.reason) {
+        return Ok(Err(NotDone::NoReason));
     }
     let request = Request {
         application,
@@ -29,5 +35,9 @@ pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result
         annotations: &[(store::HOLD, Some(&hold.to_text()))],
         needs: Needs::Writer,
     };
-    invocation.carried(&request, Done::Holds { until }).await
+    let done = Done::Holds {
+        until,
+        instead_of: present,
+    };
+    invocation.carried(&request, done).await
 }
