@@ -6,12 +6,14 @@
 //! object, so a value that is only a variable may become a number.
 
 mod unfilled;
+mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 pub use unfilled::Unfilled;
+pub use variables::Variables;
 
 /// The changes that a Kustomization makes to rendered objects.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -83,12 +85,13 @@ impl Transforms {
         merged
     }
 
-    /// With the values of all variables from elsewhere. Those of the Kustomization itself win.
-    pub fn with_variables(mut self, mut found: BTreeMap<String, String>) -> Self {
-        found.extend(self.variables.take().unwrap_or_default());
+    /// With the values of variables from elsewhere. Those of the Kustomization itself win.
+    pub fn with_variables(mut self, found: Variables) -> Self {
+        let mut values = found.values;
+        values.extend(self.variables.take().unwrap_or_default());
         Self {
-            variables: Some(found),
-            from_elsewhere: false,
+            variables: Some(values),
+            from_elsewhere: !found.are_all,
             ..self
         }
     }

@@ -236,7 +236,8 @@ fn untouched(heads: &[(Target, RenderInputs)], touched: &[Touched]) -> Vec<Touch
         before: inputs.clone(),
         after: inputs.clone(),
         shows_live: true,
-        unlisted: false,
+        forgotten: None,
+        moved_from: None,
     };
     others.map(as_it_is).collect()
 }

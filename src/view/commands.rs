@@ -1,11 +1,15 @@
 //! Answers to commands.
 
+use jiff::Timestamp;
+
 use super::markdown::bounded;
 use super::markers::OUTCOME;
 use super::{code, gate_commands, help, history, listed, merged, quoted, why, why_of};
-use crate::domain::TargetKey;
 use crate::domain::command::{Answer, Done, NotDone, NotTaken, Row, Selector, Sought};
+use crate::domain::history::HealthyRevision;
+use crate::domain::hold::Hold;
 use crate::domain::pull_request::{Rollout, RolloutState, Source};
+use crate::domain::{CommitSha, TargetKey};
 
 /// What became of the `/sync` of a text. Its author is named where somebody has to do something.
 pub fn synced(source: Source, author: &str, rollouts: &[Rollout]) -> String {
@@ -166,69 +170,84 @@ fn applications(rows: &[Row]) -> String {
 fn row(row: &Row) -> String {
     let title = row.application.title();
     match &row.outcome {
+        Ok(done) => format!("- {}", words(&title, done)),
         Err(NotDone::NoReason) => {
             format!("- `{title}`: not done. A hold needs a reason: `/hold {title} REASON`")
         }
-        Ok(Done::Adopts(objects)) => format!("- `{title}` takes over {}", listed(objects)),
-        Ok(Done::Applies) => format!("- `{title}` applies it all the same"),
-        Ok(Done::Deletes(objects)) => format!("- `{title}` deletes {}", listed(objects)),
-        Ok(Done::SyncsTo(commit)) => format!(
-            "- `{title}` is being synced to the base branch (`{}`)",
+        Err(why) => format!("- `{title}`: {}", not_done(why)),
+    }
+}
+
+fn words(title: &str, done: &Done) -> String {
+    match done {
+        Done::Adopts(objects) => format!("`{title}` takes over {}", listed(objects)),
+        Done::Applies => format!("`{title}` applies it all the same"),
+        Done::Deletes(objects) => format!("`{title}` deletes {}", listed(objects)),
+        Done::SyncsTo(commit) => format!(
+            "`{title}` is being synced to the base branch (`{}`)",
             commit.short()
         ),
-        Ok(Done::RequestsSync { by }) => {
-            format!("- `{title}`: windlass requests a sync from {by}")
+        Done::RequestsSync { by } => {
+            format!("`{title}`: windlass requests a sync from {by}")
         }
-        Ok(Done::Takes(paths)) => {
+        Done::Takes(paths) => {
             let fields: Vec<_> = paths.iter().map(|path| code(path)).collect();
-            format!("- `{title}` takes {}", fields.join(", "))
+            format!("`{title}` takes {}", fields.join(", "))
         }
-        Ok(Done::NeverSynced) => {
+        Done::NeverSynced => {
             format!(
-                "- `{title}` was never synced, so `/take` does not work yet: add a `take` rule to windlass.yaml instead"
+                "`{title}` was never synced, so `/take` does not work yet: add a `take` rule to windlass.yaml instead"
             )
         }
-        Ok(Done::Holds { until, instead_of }) => {
-            let until = until.map_or("until `/resume`".into(), |until| {
-                format!("until {until} or `/resume`")
-            });
-            let instead_of = instead_of.as_ref().map(|hold| {
-                let (by, reason) = (code(&hold.by), quoted(&hold.reason));
-                format!(". This takes the place of the hold by {by} ({reason})")
-            });
-            format!(
-                "- windlass merges nothing into `{title}` by itself {until}{}",
-                instead_of.unwrap_or_default()
-            )
-        }
-        Ok(Done::RollsBack {
+        Done::Holds { until, instead_of } => holds(title, *until, instead_of.as_ref()),
+        Done::RollsBack {
             to,
             healthy,
             reviewed,
-        }) => {
-            let healthy = healthy.as_ref().map(|it| format!(", healthy on {}", it.at));
-            let merges = match reviewed {
-                true => "once it is approved",
-                false => "by itself as soon as its gates pass",
-            };
-            format!(
-                "- windlass opens a pull request that takes `{title}` back to {}{}, and merges it {merges}; GitHub links it below. Until `/resume`, windlass merges nothing else into `{title}` by itself",
-                to.short(),
-                healthy.unwrap_or_default()
-            )
-        }
-        Ok(Done::Rejects(images)) => {
+        } => rolls_back(title, to, healthy.as_ref(), *reviewed),
+        Done::Rejects(images) => {
             let tags: Vec<_> = images.iter().map(|image| image.tag.to_string()).collect();
-            format!("- {} is not proposed for `{title}` any more", listed(&tags))
+            format!("{} is not proposed for `{title}` any more", listed(&tags))
         }
-        Ok(Done::Proposes(image)) => format!(
-            "- {} ({}) is proposed for `{title}`",
+        Done::Proposes(image) => format!(
+            "{} ({}) is proposed for `{title}`",
             code(&image.tag.to_string()),
             image.digest.short()
         ),
-        Ok(Done::Resumes) => format!("- windlass merges into `{title}` again"),
-        Err(why) => format!("- `{title}`: {}", not_done(why)),
+        Done::Resumes => format!("windlass merges into `{title}` again"),
     }
+}
+
+fn holds(title: &str, until: Option<Timestamp>, instead_of: Option<&Hold>) -> String {
+    let until = until.map_or("until `/resume`".into(), |until| {
+        format!("until {until} or `/resume`")
+    });
+    let instead_of = instead_of.map(|hold| {
+        let (by, reason) = (code(&hold.by), quoted(&hold.reason));
+        format!(". This takes the place of the hold by {by} ({reason})")
+    });
+    format!(
+        "windlass merges nothing into `{title}` by itself {until}{}",
+        instead_of.unwrap_or_default()
+    )
+}
+
+fn rolls_back(
+    title: &str,
+    to: &CommitSha,
+    healthy: Option<&HealthyRevision>,
+    reviewed: bool,
+) -> String {
+    let healthy = healthy.map(|it| format!(", healthy on {}", it.at));
+    let merges = match reviewed {
+        true => "once it is approved",
+        false => "by itself as soon as its gates pass",
+    };
+    format!(
+        "windlass opens a pull request that takes `{title}` back to {}{}, and merges it {merges}; GitHub links it below. Until `/resume`, windlass merges nothing else into `{title}` by itself",
+        to.short(),
+        healthy.unwrap_or_default()
+    )
 }
 
 pub(super) fn not_done(why: &NotDone) -> String {

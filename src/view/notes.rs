@@ -4,10 +4,45 @@ use std::collections::BTreeMap;
 
 use super::markdown::{code, listed};
 use crate::domain::applying::NotAutomatic;
+use crate::domain::catalog::Destination;
 use crate::domain::manifest::ResourceKey;
+use crate::domain::pull_request::Forgotten;
 use crate::domain::sops::Encrypted;
 
-pub const NEW_APPLICATION: &str = "This application is not on the base branch yet, so the preview assumes that none of its objects exist. After the merge windlass checks the cluster, and changes existing objects only after `/adopt`.";
+/// An application that only the pull request has. `applies`: windlass applies it.
+pub fn new_application(applies: bool) -> String {
+    const NEW: &str = "This application is not on the base branch yet, so the preview assumes that none of its objects exist.";
+    match applies {
+        true => format!(
+            "{NEW} After the merge windlass checks the cluster, and changes existing objects only after `/adopt`."
+        ),
+        false => NEW.into(),
+    }
+}
+
+/// An application whose objects go to another place. `objects`: those in the former one; `kept`: why
+/// they stay there.
+pub fn moves(
+    (from, to): (&Destination, &Destination),
+    objects: &[String],
+    kept: Option<&str>,
+) -> String {
+    let place = |one: &Destination| code(&format!("{}/{}", one.cluster, one.namespace));
+    let (count, listed) = (objects.len(), listed(objects));
+    let fate = match kept {
+        None => "**are deleted there**".to_string(),
+        Some(why) => format!("stay there: {why}"),
+    };
+    format!(
+        "The destination changes from {} to {} (cluster/namespace). What is shown here is created there; the former objects ({count}: {listed}) {fate}.",
+        place(from),
+        place(to)
+    )
+}
+
+/// Why objects stay in a cluster that nobody applies to any more.
+pub const OTHER_CLUSTER: &str =
+    "what applies them does not look at that cluster any more, so somebody has to delete them";
 
 /// All that windlass says in the threads of such a repository.
 pub const FOREIGN_IDS: &str = "windlass does nothing in this repository: it has SHA-256 object ids, which windlass does not support. Put the configuration into a repository with SHA-1 ids, the default.";
@@ -163,8 +198,17 @@ pub fn stays(key: &ResourceKey, why: &str) -> String {
     )
 }
 
-/// The object of Argo CD or Flux stays, and the configuration no longer names it.
-pub const UNLISTED: &str = "`windlass.yaml` no longer has this application: windlass does not preview, gate or promote it any more. The object that declares it stays in Git, and so does what it deploys.";
+/// The object of Argo CD or Flux that declares it stays in Git.
+pub fn forgotten(why: Forgotten) -> &'static str {
+    match why {
+        Forgotten::Unlisted => UNLISTED,
+        Forgotten::Elsewhere => ELSEWHERE,
+    }
+}
+
+const ELSEWHERE: &str = "The object that declares the application stays, and is built from another branch, a tag or another repository from now on: this preview does not show what that deploys, and merges here change the application no more.";
+
+const UNLISTED: &str = "`windlass.yaml` no longer has this application: windlass does not preview, gate or promote it any more. The object that declares it stays in Git, and so does what it deploys.";
 
 /// Why nothing is synced without a person.
 pub fn not_automatic(why: NotAutomatic) -> String {

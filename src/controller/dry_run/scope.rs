@@ -18,7 +18,7 @@ use crate::domain::fence::Fence;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::sops::Keys;
-use crate::domain::substitute::Transforms;
+use crate::domain::substitute::{Transforms, Variables};
 use crate::domain::{Live, TargetKey, contracts};
 use crate::render::Renderer;
 
@@ -121,37 +121,47 @@ impl AppScope<'_> {
         Ok(Some((Transforms::of(live), self.variables(live).await?)))
     }
 
-    /// The values that a Kustomization fills in from ConfigMaps. None: it names none, or something
-    /// else too, as Secrets.
-    async fn variables(&self, live: &Live) -> ClusterResult<Option<BTreeMap<String, String>>> {
+    /// What a Kustomization fills in from elsewhere. None: nothing.
+    async fn variables(&self, live: &Live) -> ClusterResult<Option<Variables>> {
         let from = live["spec"]["postBuild"]["substituteFrom"].as_array();
         let Some(from) = from.filter(|from| !from.is_empty()) else {
             return Ok(None);
         };
-        let mut found = BTreeMap::new();
+        let mut sources = Vec::new();
         for source in from {
-            if source["kind"] != "ConfigMap" {
-                return Ok(None);
-            }
-            let key = ResourceKey {
-                group: String::new(),
-                kind: "ConfigMap".into(),
-                namespace: live["metadata"]["namespace"].as_str().map(Into::into),
-                name: source["name"].as_str().unwrap_or_default().into(),
-            };
-            // What is shown must be the application's to see.
-            if self.hub.name != self.cluster.name || self.fence.covers(&key).is_err() {
-                return Ok(None);
-            }
-            let Some(config) = self.if_readable(&key, "v1").await? else {
-                return Ok(None);
-            };
-            let data = config["data"].as_object().into_iter().flatten();
-            found.extend(data.filter_map(|(name, value)| {
-                Some((name.clone(), value.as_str()?.replace('\n', "")))
-            }));
+            sources.push(self.config_map(source, live).await?);
         }
-        Ok(Some(found))
+        Ok(Some(Variables::of(sources)))
+    }
+
+    /// The values of a ConfigMap that a Kustomization names. None: it is none, or not to be read.
+    async fn config_map(
+        &self,
+        source: &Value,
+        kustomization: &Live,
+    ) -> ClusterResult<Option<BTreeMap<String, String>>> {
+        let namespace = kustomization["metadata"]["namespace"].as_str();
+        let key = ResourceKey {
+            group: String::new(),
+            kind: "ConfigMap".into(),
+            namespace: namespace.map(Into::into),
+            name: source["name"].as_str().unwrap_or_default().into(),
+        };
+        // What is shown must be the application's to see.
+        let is_seen = source["kind"] == "ConfigMap"
+            && self.hub.name == self.cluster.name
+            && self.fence.covers(&key).is_ok();
+        if !is_seen {
+            return Ok(None);
+        }
+        let config = self.if_readable(&key, "v1").await?;
+        Ok(config.map(|config| {
+            let data = config["data"].as_object().into_iter().flatten();
+            // A value has one line, as Flux has it.
+            let value = |value: &Value| Some(value.as_str()?.replace('\n', ""));
+            data.filter_map(|(name, text)| Some((name.clone(), value(text)?)))
+                .collect()
+        }))
     }
 
     /// How Argo CD or Flux applies the stage; None if windlass does.
@@ -245,7 +255,7 @@ impl AppScope<'_> {
 }
 
 /// What a live Kustomization says, and the values of its variables from elsewhere, if all are known.
-pub type LiveTransforms = (Transforms, Option<BTreeMap<String, String>>);
+pub type LiveTransforms = (Transforms, Option<Variables>);
 
 /// An application's manifests with their namespaces set.
 #[derive(Debug, Default)]

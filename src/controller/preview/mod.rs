@@ -20,19 +20,21 @@ mod unseen;
 
 pub use git::{Changes, GitDiff, Touched, changes_between, git_diff, unmatched};
 
+use serde_json::Value;
+
 use crate::cluster::store::{Application, ApplicationStatus};
 use crate::controller::dry_run::{self, AppScope};
 use crate::controller::resource_owners::{self, RenderInputs, ResourceOwners};
 use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Environment, Result};
 use crate::domain::applying::Applying;
-use crate::domain::catalog::Target;
+use crate::domain::catalog::{Destination, Target};
 use crate::domain::image::ImageRef;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Comparison, Plan};
 use crate::domain::pull_request::{ApplicationPreview, image_changes};
-use crate::domain::{Invalid, RepoName, TargetKey};
+use crate::domain::{Invalid, Live, RepoName, TargetKey};
 use crate::git::Mirror;
 use crate::view;
 use claimed::{Left, hand_over, refuse_claimed, withhold};
@@ -92,7 +94,8 @@ pub async fn application(
         before,
         after,
         shows_live,
-        unlisted,
+        forgotten,
+        moved_from,
     } = touched;
     let _turn = environment.applications.acquire().await;
     let key = target.key(repo);
@@ -115,7 +118,7 @@ pub async fn application(
         target: &target,
         known: status.served.as_ref(),
     };
-    let rendered = match rendering.all(&before, &after, synced.as_ref()).await? {
+    let mut rendered = match rendering.all(&before, &after, synced.as_ref()).await? {
         Ok(rendered) => rendered,
         Err(Invalid(why)) => {
             preview.error = Some(why);
@@ -124,16 +127,15 @@ pub async fn application(
     };
     let ends = matches!(after, Ok(None));
     if ends {
-        let deletes = before.as_ref().ok().and_then(Option::as_ref);
-        let deletes = deletes
-            .and_then(|inputs| inputs.deletes())
-            .filter(|_| !unlisted);
-        let names = rendered.names();
-        preview.leaves = deletes.is_none() && !unlisted;
-        preview.notes.push(match deletes {
-            _ if unlisted => view::UNLISTED.into(),
-            Some(deletes) => view::declared_no_more(&names, deletes),
-            None => view::leaves_git(&names, key.stage.as_str()),
+        let before = before.as_ref().ok().and_then(Option::as_ref);
+        let deletes = before.and_then(|inputs| inputs.deletes());
+        let deletes = deletes.filter(|_| forgotten.is_none());
+        preview.leaves = deletes.is_none() && forgotten.is_none();
+        let (names, stage) = (rendered.names(), key.stage.as_str());
+        preview.notes.push(match (forgotten, deletes) {
+            (Some(why), _) => view::forgotten(why).into(),
+            (None, Some(deletes)) => view::declared_no_more(&names, deletes),
+            (None, None) => view::leaves_git(&names, stage),
         });
         // What is deleted with the object that declares it is shown as any deletion.
         if deletes != Some(true) {
@@ -154,10 +156,13 @@ pub async fn application(
         shows_live,
         ..environment.scope(&key, &target, &owner)?
     };
-    let settled = rendered.settled(&scope).await?;
-    if !shows_live {
-        preview.notes.push(view::NEW_APPLICATION.into());
+    if let Some(from) = &moved_from {
+        let objects = std::mem::take(&mut rendered.base);
+        preview.notes.push(moves(&scope, from, &objects).await?);
+    } else if !shows_live {
+        preview.notes.push(view::new_application(scope.applies()));
     }
+    let settled = rendered.settled(&scope).await?;
     let is_new = matches!(before, Ok(None)) && status.inventory.is_empty();
     let (compared, notes) = compared(&scope, &settled, &after, &status).await?;
     preview.notes.extend(notes);
@@ -179,6 +184,20 @@ pub async fn application(
         preview.notes.push(view::to_adopt(existing, &key.title()));
     }
     Ok(preview)
+}
+
+/// What becomes of the objects of an application whose destination changes.
+async fn moves(scope: &AppScope<'_>, from: &Destination, objects: &[Manifest]) -> Result<String> {
+    let to = &scope.target.destination;
+    let kept = match from.cluster == to.cluster {
+        true => {
+            let applying = scope.applying().await?;
+            applying.and_then(|applying| applying.keeps(&Live::new(Value::Null)))
+        }
+        false => Some(view::OTHER_CLUSTER.into()),
+    };
+    let names: Vec<_> = objects.iter().map(|one| one.key.to_string()).collect();
+    Ok(view::moves((from, to), &names, kept.as_deref()))
 }
 
 fn containers(manifests: &[Manifest]) -> Vec<(String, ImageRef)> {

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use super::git::is_configured;
-use crate::cluster::store::{ApplicationStatus, Promotion};
+use crate::cluster::store::{Application, ApplicationStatus, Promotion};
 use crate::controller::{Base, Reader, Result};
 use crate::domain::catalog::Target;
 use crate::domain::image::{Candidate, same_image};
-use crate::domain::promotion::{self, Decision, EarlierStage, How, SkippedStage};
+use crate::domain::promotion::{self, Decision, EarlierStage, How};
 use crate::domain::{Name, StageKey, pull_request};
 
 /// The images that earlier stages run healthily and that the object does not name yet. What somebody
-/// proposed, and passed over a stage for (`skips`), is not replaced by what that stage runs.
+/// proposed, and passed over a stage for, is not replaced by what that stage runs.
 pub fn promoted(
     object: Option<&Promotion>,
     targets: &[Target],
     earlier: &[EarlierStage],
-    skips: &[SkippedStage],
+    applications: &[Application],
 ) -> Vec<Candidate> {
     let named = object.map_or(&[][..], |object| &object.spec.candidates);
     // An image that somebody refused here does not become a candidate again because it runs
@@ -29,6 +29,7 @@ pub fn promoted(
                 && promotion::is_refused(&decisions(object), candidate)
         })
     };
+    let skips: Vec<_> = applications.iter().filter_map(Application::skip).collect();
     let is_chosen = |known: &Candidate| skips.iter().any(|skip| skip.digest == known.digest);
     let chosen: Vec<_> = object.map(wanted).unwrap_or_default();
     let chosen: Vec<_> = chosen.into_iter().filter(is_chosen).collect();

@@ -144,8 +144,7 @@ async fn observe(ctx: &Arc<Reader>, key: &StageKey) -> Result<Observed> {
     let earlier = earlier(ctx, key, target).await?;
     let object = ctx.store.promotion(key).await?;
     let applications = ctx.applications_of(key).await?;
-    let skips: Vec<_> = applications.iter().filter_map(Application::skip).collect();
-    match promoted(object.as_ref(), &targets, &earlier, &skips) {
+    match promoted(object.as_ref(), &targets, &earlier, &applications) {
         promoted if promoted.is_empty() => {}
         promoted => return Ok(Observed::Promoted(promoted)),
     }

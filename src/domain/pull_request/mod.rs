@@ -21,7 +21,7 @@ mod source;
 
 pub use failures::{FailedSync, note_failure};
 pub use images::{ImageChange, TakenBack, image_changes, source_of, takes_back};
-pub use preview::{ApplicationPreview, Failure, Preview};
+pub use preview::{ApplicationPreview, Failure, Forgotten, Preview};
 pub use progress::{ApplicationSummary, RevisionOrder, Rollout, RolloutState, Score, progress};
 pub use source::Source;
 

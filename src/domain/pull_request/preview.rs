@@ -23,6 +23,15 @@ pub struct Preview {
     pub duration: Duration,
 }
 
+/// Why an application is none of windlass's any more, though what declares it stays in Git.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgotten {
+    /// The configuration no longer names it.
+    Unlisted,
+    /// It is built from another branch, a tag or another repository.
+    Elsewhere,
+}
+
 /// Why a pull request has no preview.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {

@@ -6,6 +6,7 @@
 //! - `decisions`: what people are asked: deletions of an application that leaves Git, drift
 //! - `discovered`: applications that objects of Argo CD or Flux declare; `releases`: what
 //!   HelmReleases install; `sets`: what ApplicationSets make; `variables`: what Flux fills in
+//! - `sources`: where an Application takes its files from, and if it goes or moves
 //! - `ignored`: fields that Argo CD does not compare
 //! - `external`: stages that Argo CD or Flux keep; `requests`: what is requested of them;
 //!   `moving`: what moves from them to windlass
@@ -23,5 +24,6 @@ mod moving;
 mod releases;
 mod requests;
 mod sets;
+mod sources;
 mod status;
 mod variables;

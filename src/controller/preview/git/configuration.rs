@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::controller::{Configured, configuration, targets_in};
 use crate::domain::catalog::{Approver, FILE, Fleet, PolicyChange, Target, policy_changes};
 use crate::domain::codeowners;
+use crate::domain::pull_request::Forgotten;
 use crate::domain::{Invalid, RepoName};
 use crate::git::{Listing, Mirror, TreeId};
 use crate::render::{Source, places_of};
@@ -116,27 +117,58 @@ fn differing(base: &Configured, head: Option<&Configured>) -> Vec<Target> {
     }
 }
 
-/// The applications of the base's patterns in both trees: also those that the pull request adds or
-/// removes.
+/// The applications of the base's patterns.
+pub struct Targets {
+    /// Those that are there after the change, also those that it adds.
+    pub found: Vec<Target>,
+    /// Those of the base that are not.
+    pub gone: Vec<Target>,
+}
+
+impl Targets {
+    /// Why an application is none of windlass's any more, though the object that declares it is
+    /// there. `leaves`: the configuration no longer has it.
+    pub fn forgotten(
+        &self,
+        target: &Target,
+        after: &Source<'_>,
+        leaves: bool,
+    ) -> anyhow::Result<Option<Forgotten>> {
+        let Some(declared) = &target.declared else {
+            return Ok(None);
+        };
+        if after.objects()?.object(&declared.written).is_none() {
+            return Ok(None);
+        }
+        let is_found = self.found.iter().any(|found| found.is_same(target));
+        Ok(match (leaves, is_found) {
+            (true, _) => Some(Forgotten::Unlisted),
+            (false, false) => Some(Forgotten::Elsewhere),
+            (false, true) => None,
+        })
+    }
+}
+
+/// The applications of the base's patterns in both trees.
 pub fn targets(
     configured: &Configured,
     after: &Source<'_>,
     repo: &RepoName,
-) -> anyhow::Result<std::result::Result<Vec<Target>, Invalid>> {
-    let mut targets = match targets_in(&configured.catalog, after, repo)? {
+) -> anyhow::Result<std::result::Result<Targets, Invalid>> {
+    let found = match targets_in(&configured.catalog, after, repo)? {
         Ok(targets) => targets,
         Err(why) => return Ok(Err(why)),
     };
-    for target in &configured.targets {
+    let is_gone = |target: &&Target| {
         let is_there = |known: &Target| match &target.declared {
             Some(_) => known.is_same(target),
             // One directory may be an application of several clusters.
             None if target.one_of.is_some() => known.is_same(target),
             None => known.path == target.path,
         };
-        if !targets.iter().any(is_there) {
-            targets.push(target.clone());
-        }
-    }
-    Ok(Ok(targets))
+        !found.iter().any(is_there)
+    };
+    let gone = configured.targets.iter().filter(is_gone);
+    let gone = gone.cloned().collect();
+    Ok(Ok(Targets { found, gone }))
 }

@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::controller::resource_owners::RenderInputs;
 use crate::controller::{Configured, configuration, drafted};
-use crate::domain::catalog::{FILE, Fleet, PolicyChange, Target};
+use crate::domain::catalog::{Destination, FILE, Fleet, PolicyChange, Reconciler, Target};
 use crate::domain::codeowners::{self, CodeOwners};
-use crate::domain::pull_request::Failure;
+use crate::domain::pull_request::{Failure, Forgotten};
 use crate::domain::{CommitSha, Invalid, RepoName};
 use crate::git::{Listing, Merged, Mirror, TooLarge, TreeId};
 use crate::render::{self, Source};
@@ -48,9 +48,11 @@ pub struct Touched {
     /// Whether its live objects may be shown: see
     /// [`AppScope::shows_live`](crate::controller::dry_run::AppScope::shows_live).
     pub shows_live: bool,
-    /// The object of Argo CD or Flux that declares it stays in Git, and only the configuration no
-    /// longer names it.
-    pub unlisted: bool,
+    /// Why it is none of windlass's any more, though the object of Argo CD or Flux that declares it
+    /// stays in Git.
+    pub forgotten: Option<Forgotten>,
+    /// Where its objects were, if that object names another place now.
+    pub moved_from: Option<Destination>,
 }
 
 /// The difference in Git, before any rendering.
@@ -162,28 +164,26 @@ fn compared(
             return Ok(diff);
         }
     };
-    diff.total = targets.len();
+    diff.total = targets.found.len() + targets.gone.len();
     let changed_files: BTreeSet<&String> = changed.files.iter().collect();
     let mut managed: BTreeSet<&String> = BTreeSet::new();
     let proposed = proposed.map_or(&[][..], |proposed| proposed.targets.as_slice());
-    for target in targets {
-        let same = |other: &&Target| other.is_same(&target);
+    for target in targets.found.iter().chain(&targets.gone) {
+        let same = |other: &&Target| other.is_same(target);
         let known = configured.targets.iter().find(same);
         let leaves = !diff.changes.reconfigured.is_empty()
             && known.is_some()
             && !proposed.iter().any(|other| same(&other));
+        let forgotten = targets.forgotten(target, after, leaves)?;
         // The proposed configuration no longer has this application.
-        let read = (!leaves).then_some(after);
+        let read = (!leaves && forgotten.is_none()).then_some(after);
         let place = target.render_source();
         let place_before = known
             .filter(|known| known.declared.is_some())
             .map_or_else(|| place.clone(), Target::render_source);
-        let unlisted = leaves
-            && target.declared.is_some()
-            && !matches!(render::inputs(after, &place), Ok(None));
         let inputs = InputChange::of((&place_before, before), (&place, read), &changed_files);
         managed.extend(inputs.files());
-        diff.add(target, inputs, (known, unlisted));
+        diff.add(target.clone(), inputs, (known, forgotten));
     }
     for target in diff.new_of(proposed, configured.is_drafted) {
         let inputs = render::inputs(after, &target.render_source());
@@ -234,7 +234,7 @@ impl GitDiff {
         &mut self,
         target: Target,
         inputs: InputChange<'_>,
-        (known, unlisted): (Option<&Target>, bool),
+        (known, forgotten): (Option<&Target>, Option<Forgotten>),
     ) {
         if !inputs.reads.is_empty() {
             let reads = inputs.reads.iter().map(|path| path.to_string()).collect();
@@ -242,7 +242,13 @@ impl GitDiff {
         }
         // `after` is a part of a stage's policy: a change of it needs the stage's approvals.
         let comes_after_others = known.is_some_and(|known| known.stage.after != target.stage.after);
-        if inputs.differs() {
+        let moved_from = known.filter(|known| {
+            let (from, to) = (&known.destination, &target.destination);
+            let is_argo_cd = matches!(target.stage.reconcile, Reconciler::ArgoCd(_));
+            // The namespace of a Kustomization is a part of what it renders to.
+            target.declared.is_some() && (from.cluster != to.cluster || is_argo_cd && from != to)
+        });
+        if inputs.differs() || moved_from.is_some() {
             self.changes.touched.push(target.clone());
             self.inputs.push(Touched {
                 target: target.clone(),
@@ -254,7 +260,8 @@ impl GitDiff {
                     known.destination == target.destination
                         && known.stage.reconcile == target.stage.reconcile
                 }),
-                unlisted,
+                forgotten,
+                moved_from: moved_from.map(|known| known.destination.clone()),
             });
         } else if comes_after_others {
             self.changes.touched.push(target.clone());
@@ -271,7 +278,8 @@ impl GitDiff {
             before: Ok(None),
             after: after.clone(),
             shows_live: false,
-            unlisted: false,
+            forgotten: None,
+            moved_from: None,
         });
         self.heads.push((target, after));
     }
