@@ -27,7 +27,7 @@ use crate::domain::permit::WritePermit;
 use crate::events::{Oidc, Senders, issuer_of};
 use crate::git::Mirrors;
 use crate::github::GitHub;
-use crate::http::{Server, listener, router};
+use crate::http::{Server, Sessions, listener, router};
 use crate::notifications::Notifier;
 use crate::registry::Registry;
 use crate::render::{Fetcher, Programs, Renderer, Runner, Sources};
@@ -53,6 +53,16 @@ fn senders(settings: &Settings) -> anyhow::Result<Option<Senders>> {
         oidc: oidc.transpose()?,
     };
     Ok((senders.token.is_some() || senders.oidc.is_some()).then_some(senders))
+}
+
+/// The sign-in to the page; None: there is none.
+fn sessions(settings: &Settings) -> anyhow::Result<Option<Sessions>> {
+    let Some(page) = &settings.page else {
+        return Ok(None);
+    };
+    let (api, outgoing) = (&settings.api_url, &settings.outgoing);
+    let secret = page.client_secret.clone();
+    Sessions::new(api, &page.address, secret, outgoing).map(Some)
 }
 
 /// Why it does not serve any more.
@@ -96,6 +106,7 @@ pub async fn run(
         senders: senders(&settings)?,
         bodies: listener::Bodies::default(),
         events: listener::Bodies::default(),
+        sessions: sessions(&settings)?,
     });
     let serve = |socket, router| tokio::spawn(listener::serve(socket, router, stop.clone()));
     let http = serve(listener, router(server.clone()));

@@ -8,7 +8,7 @@
 //! 1. [`domain`]: pure decisions
 //! 2. adapters, which know the domain and not each other: [`github`], [`git`],
 //!    [`render`], [`cluster`], [`registry`], [`events`], [`notifications`], [`view`];
-//!    what several of them reach the world by: [`outgoing`], and are followed by: [`traces`]
+//!    what several of them reach the world by: [`outgoing`], [`random`], and are followed by: [`traces`]
 //! 3. [`controller`]: observe → decide → act, for four kinds of keys
 //! 4. [`app`], [`http`], [`config`], [`telemetry`], [`cli`], [`doctor`], [`operate`], [`plan`], [`rbac`], [`setup`]
 //! 5. `sandbox`, a cargo feature: what the demo and the tests stand on
@@ -25,6 +25,7 @@ mod git;
 mod github;
 mod notifications;
 mod outgoing;
+mod random;
 mod registry;
 mod render;
 mod traces;

@@ -62,6 +62,16 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_EVENTS_ISSUER", value_name = "URL")]
     pub events_issuer: Option<String>,
 
+    /// The address at which people open the page from outside, such as https://windlass.example.com:
+    /// they sign in by GitHub there, and see the config repositories that they may read. The App
+    /// needs the callback URL of that address with /signed-in behind it
+    #[arg(long, env = "WINDLASS_PAGE_URL", value_name = "URL")]
+    pub page_url: Option<String>,
+
+    /// File with a client secret of the App, for that sign-in
+    #[arg(long, env = "WINDLASS_PAGE_CLIENT_SECRET_FILE", value_name = "FILE")]
+    pub page_client_secret_file: Option<PathBuf>,
+
     /// Kubeconfig of the cluster that stores windlass's objects (default: the service account of
     /// its pod)
     #[arg(long, env = "WINDLASS_KUBECONFIG", value_name = "FILE")]

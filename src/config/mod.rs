@@ -23,7 +23,7 @@ use crate::domain::seal::Seal;
 use crate::domain::sops::{Keys, ProjectKeys};
 use crate::github::AppCredentials;
 use crate::notifications::Channels;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, secure_url};
 
 mod flags;
 mod values;
@@ -51,6 +51,8 @@ pub struct Settings {
     pub events_audience: Option<String>,
     /// Who signs them, if not the GitHub of the API.
     pub events_issuer: Option<String>,
+    /// Where people sign in to the page. None: it is served to people inside alone.
+    pub page: Option<PageSettings>,
     pub kubeconfig: Option<PathBuf>,
     pub namespace: String,
     pub projects: Projects,
@@ -81,6 +83,13 @@ pub struct Settings {
     pub resync: Duration,
     pub delivery_scan: Duration,
     pub fetch_depth: NonZeroU32,
+}
+
+/// The page for people who sign in.
+pub struct PageSettings {
+    /// Without a slash at its end.
+    pub address: String,
+    pub client_secret: SecretString,
 }
 
 impl Settings {
@@ -137,6 +146,7 @@ impl ServeArgs {
             },
             events_audience: self.audience(),
             events_issuer: self.events_issuer.clone(),
+            page: self.page()?,
             kubeconfig: self.kubeconfig.clone(),
             projects,
             preview_account: self.preview_account.clone(),
@@ -181,6 +191,29 @@ impl ServeArgs {
             true => optional(option, name),
             false => Ok(name.cloned()),
         }
+    }
+
+    fn page(&self) -> anyhow::Result<Option<PageSettings>> {
+        let url = self.page_url.as_deref().filter(|text| !text.is_empty());
+        let file = self.page_client_secret_file.as_ref();
+        let (url, file) = match (url, file) {
+            (None, None) => return Ok(None),
+            (Some(url), Some(file)) => (url, file),
+            (Some(_), None) => bail!(
+                "--page-url needs --page-client-secret-file: a client secret that the App's settings page on GitHub makes"
+            ),
+            (None, Some(_)) => bail!(
+                "--page-client-secret-file needs --page-url: the address at which people open the page"
+            ),
+        };
+        let parsed = secure_url("--page-url", url, "sessions")?;
+        if parsed.path() != "/" || parsed.query().is_some() {
+            bail!("--page-url: `{url}` has a path, and the page stands at the root of its address");
+        }
+        Ok(Some(PageSettings {
+            address: url.trim_end_matches('/').into(),
+            client_secret: secrets(file)?.remove(0),
+        }))
     }
 
     /// Whom GitHub's tokens of CI have to be for.

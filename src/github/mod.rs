@@ -51,6 +51,7 @@ mod people;
 mod pulls;
 pub mod registration;
 mod rules;
+mod sign_in;
 mod transport;
 
 pub use auth::AppCredentials;
@@ -61,6 +62,7 @@ pub use models::{
     Account, CheckRun, Comment, NewAnnotation, NewCheck, Pull, PullCommit, PullSnapshot, Push,
     RefMove, Repository, Review, Status, User,
 };
+pub use sign_in::SignIn;
 use transport::{Known, MOST_KNOWN};
 
 /// The errors of a request, by how the caller handles them.
@@ -170,6 +172,8 @@ pub struct AppIdentity {
     pub id: u64,
     /// `slug[bot]`: the author of what we write.
     pub login: String,
+    /// By which people sign in to it.
+    pub client_id: String,
 }
 
 /// The methods that write to GitHub.
@@ -296,12 +300,15 @@ impl GitHub {
             struct Answer {
                 id: u64,
                 slug: Option<String>,
+                #[serde(default)]
+                client_id: String,
             }
             let (answer, _): (Answer, _) = self.as_app("/app", "read the App").await?;
             let slug = answer.slug.unwrap_or_default();
             Ok(AppIdentity {
                 id: answer.id,
                 login: format!("{slug}[bot]"),
+                client_id: answer.client_id,
             })
         };
         self.identity.get_or_try_init(fetch).await

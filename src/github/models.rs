@@ -29,6 +29,9 @@ pub struct Repository {
     pub allow_rebase_merge: Option<bool>,
     #[serde(default)]
     pub archived: bool,
+    /// Not everybody may read it.
+    #[serde(default)]
+    pub private: bool,
     #[serde(skip)]
     pub installation: u64,
     /// The name on GitHub, if it is not the one that the settings know it by: it was renamed.

@@ -24,6 +24,7 @@ use crate::controller::Writer;
 use crate::events::Senders;
 use crate::telemetry::Metrics;
 use listener::{Bodies, NotTaken};
+pub use page::Sessions;
 
 /// The state of the handlers.
 pub struct Server {
@@ -36,9 +37,15 @@ pub struct Server {
     pub bodies: Bodies,
     /// The budget of senders that hold the events token.
     pub events: Bodies,
+    /// Who is signed in to the page. None: it is served to people inside alone.
+    pub sessions: Option<Sessions>,
 }
 
 pub fn router(server: Arc<Server>) -> Router {
+    let pages = match &server.sessions {
+        Some(_) => page::public(&server),
+        None => Router::new().route("/", get(running)),
+    };
     Router::new()
         .route("/webhook", post(webhook::webhook_received))
         .route("/events/image", post(image_event::image_event))
@@ -48,7 +55,7 @@ pub fn router(server: Arc<Server>) -> Router {
         )
         .route("/healthz", get(health::healthy))
         .route("/readyz", get(health::ready))
-        .route("/", get(running))
+        .merge(pages)
         .with_state(server)
 }
 
@@ -60,7 +67,7 @@ pub fn metrics_router(server: Arc<Server>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .route("/verdicts/{owner}/{name}/{number}", get(verdict::verdict))
-        .merge(page::routes())
+        .merge(page::private(&server))
         .with_state(server)
 }
 

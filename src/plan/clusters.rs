@@ -21,6 +21,7 @@ use crate::domain::mask::Mask;
 use crate::domain::sops::{Keys, ProjectKeys};
 use crate::domain::{Invalid, RepoName};
 use crate::git::Mirror;
+use crate::random;
 use crate::render::{Fetcher, Programs, Renderer, Runner, Sources};
 
 fn kubeconfig(args: &PlaceArgs) -> anyhow::Result<PathBuf> {
@@ -140,10 +141,7 @@ pub(super) async fn environment(
     let programs = programs(args)?;
     // A random key for this run: digests of hidden values are only compared with each other.
     let mut key = [0u8; 32];
-    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
-    random
-        .fill(&mut key)
-        .map_err(|_| anyhow::anyhow!("this system has no randomness"))?;
+    random::fill(&mut key)?;
     let projects = match &args.projects {
         Some(file) => Some(Projects::new(
             config::projects(Some(file), &[], None)?,

@@ -12,8 +12,8 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use secrecy::ExposeSecret as _;
 
-use super::random;
 use crate::github::registration::NewApp;
+use crate::random;
 
 /// The names that deploy/ and the chart know them by.
 const APP_ID: &str = "app-id";
@@ -103,7 +103,7 @@ impl Place {
             all.push((WEBHOOK_SECRET, secret.expose_secret().to_string()));
         }
         if takes_events {
-            all.push((EVENTS_TOKEN, random(32)?));
+            all.push((EVENTS_TOKEN, random::hexadecimal(32)?));
         }
         let names = all.iter().map(|(name, _)| *name).collect();
         match self {

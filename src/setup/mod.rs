@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::github::registration::NewApp;
 use crate::outgoing::{Outgoing, secure_url};
+use crate::random;
 use keep::Kept;
 
 /// `windlass setup`.
@@ -106,15 +107,15 @@ pub async fn setup(args: SetupArgs) -> anyhow::Result<String> {
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     let page = format!("http://{}", listener.local_addr()?);
-    let digits = random(3)?;
+    let digits = random::hexadecimal(3)?;
     let setup = Arc::new(Setup {
         name: args
             .name
             .clone()
             .unwrap_or_else(|| format!("windlass-{digits}")),
         outgoing,
-        secret: random(16)?,
-        key: random(16)?,
+        secret: random::hexadecimal(16)?,
+        key: random::hexadecimal(16)?,
         stop: CancellationToken::new(),
         done: Mutex::default(),
         api_url,
@@ -211,16 +212,6 @@ fn api_of(github: &str) -> anyhow::Result<String> {
         host if host.ends_with(".ghe.com") => format!("https://api.{host}"),
         _ => format!("{}/api/v3", github.trim_end_matches('/')),
     })
-}
-
-/// Random bytes as hexadecimal digits.
-pub(crate) fn random(bytes: usize) -> anyhow::Result<String> {
-    let mut random = vec![0; bytes];
-    rustls::crypto::aws_lc_rs::default_provider()
-        .secure_random
-        .fill(&mut random)
-        .map_err(|_| anyhow::anyhow!("this system has no randomness"))?;
-    Ok(hex::encode(random))
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ mod promotions;
 mod replicas;
 mod rulesets;
 mod setup;
+mod sign_in;
 mod support;
 mod syncs;
 mod thread;

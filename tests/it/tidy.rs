@@ -48,6 +48,7 @@ fn chained(text: &str) -> String {
 const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &["domain"]),
     ("outgoing", &["outgoing"]),
+    ("random", &["random"]),
     ("traces", &["outgoing", "traces"]),
     ("git", &["domain", "git", "outgoing", "traces"]),
     ("render", &["domain", "git", "outgoing", "render", "traces"]),
@@ -95,6 +96,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "events",
             "controller",
             "cluster",
+            "outgoing",
+            "random",
             "telemetry",
             "view",
             "http",
@@ -110,6 +113,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "view",
             "controller",
             "config",
+            "random",
             "plan",
         ],
     ),
@@ -117,7 +121,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "setup",
         &[
-            "domain", "git", "github", "outgoing", "render", "setup", "view",
+            "domain", "git", "github", "outgoing", "random", "render", "setup", "view",
         ],
     ),
 ];

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Html;
+use axum::{Extension, Json};
 use tokio::time::Instant;
 
+use super::viewer::Viewer;
 use super::{Missing, Server, activity, framed, html, pull, ready};
 use crate::cluster::Lookup;
 use crate::cluster::store::{Application, ApplicationStatus, InventoryEntry};
@@ -32,20 +33,25 @@ type Address = Path<String>;
 
 pub async fn page(
     State(server): State<Arc<Server>>,
+    Extension(viewer): Extension<Viewer>,
     address: Address,
 ) -> Result<Html<String>, Missing> {
-    Ok(html(&read(ready(&server)?, address).await?))
+    Ok(html(&read((ready(&server)?, &viewer), address).await?))
 }
 
 pub async fn json(
     State(server): State<Arc<Server>>,
+    Extension(viewer): Extension<Viewer>,
     address: Address,
 ) -> Result<Json<Page<page::Application>>, Missing> {
-    Ok(Json(read(ready(&server)?, address).await?))
+    Ok(Json(read((ready(&server)?, &viewer), address).await?))
 }
 
-async fn read(ctx: &Arc<Writer>, Path(title): Address) -> Result<Page<page::Application>, Missing> {
-    let object = found(ctx, &title).await?;
+async fn read(
+    (ctx, viewer): (&Arc<Writer>, &Viewer),
+    Path(title): Address,
+) -> Result<Page<page::Application>, Missing> {
+    let object = found(ctx, viewer, &title).await?;
     let spec = &object.spec;
     let key = object.key();
     let status = object.status.clone().unwrap_or_default();
@@ -93,13 +99,17 @@ async fn read(ctx: &Arc<Writer>, Path(title): Address) -> Result<Page<page::Appl
         }),
         updated: status.changed_at(),
     };
-    Ok(framed(ctx, Kind::Application, key.title(), body))
+    let framing = (&**ctx, viewer);
+    Ok(framed(framing, Kind::Application, key.title(), body))
 }
 
-async fn found(ctx: &Writer, title: &str) -> Result<Application, Missing> {
+async fn found(ctx: &Writer, viewer: &Viewer, title: &str) -> Result<Application, Missing> {
     let all = ctx.store.applications().await?;
     let mut all = all.into_iter();
-    let found = all.find(|object| object.key().title() == title);
+    let found = all.find(|object| {
+        let key = object.key();
+        key.title() == title && viewer.sees(&key.repo)
+    });
     found.ok_or(Missing::Unknown(
         "there is no such application: the first page lists all",
     ))

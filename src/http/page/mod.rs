@@ -1,24 +1,27 @@
 //! The page, and the same as JSON: what every application is at, and what happens. Read-only.
 //!
-//! It is served with the metrics, at the address that the internet does not reach: whoever reaches
-//! that may read the state of everything. A page of another origin cannot, see [`from_here`].
+//! Without a sign-in it is served with the metrics, at the address that the internet does not reach:
+//! whoever reaches that may read the state of everything. A page of another origin cannot, see
+//! [`from_here`]. With one it is served with the webhooks, and shows what each person may see.
 //!
 //! - `overview`, `application`, `pull`: what each page is made of
 //! - `stream`: tells an open page that something changed
+//! - `viewer`: who looks, and what they may see
 
 mod application;
 mod overview;
 mod pull;
 mod stream;
+mod viewer;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -27,11 +30,37 @@ use crate::controller::Writer;
 use crate::domain::PullRequestKey;
 use crate::github::PullSnapshot;
 use crate::view::page::{self, Entry, Kind, Page, Pull};
+use viewer::Viewer;
 
 /// Lines of what happened, on each page.
 const MOST_ACTIVITY: usize = 30;
 
-pub fn routes() -> Router<Arc<Server>> {
+pub use viewer::Sessions;
+
+/// For people inside. With a sign-in it is elsewhere.
+pub fn private(server: &Arc<Server>) -> Router<Arc<Server>> {
+    let inside = axum::middleware::from_fn_with_state(server.clone(), from_here);
+    pages().merge(files()).layer(inside)
+}
+
+/// For people who sign in.
+pub fn public(server: &Arc<Server>) -> Router<Arc<Server>> {
+    let signed_in = axum::middleware::from_fn_with_state(server.clone(), viewer::signed_in);
+    pages()
+        .layer(signed_in)
+        .merge(files())
+        .route(viewer::BACK, get(viewer::back))
+        .route("/sign-out", post(viewer::sign_out))
+        .layer(axum::middleware::map_response(guarded))
+}
+
+fn files() -> Router<Arc<Server>> {
+    Router::new()
+        .route("/page.css", get(style))
+        .route("/page.js", get(script))
+}
+
+fn pages() -> Router<Arc<Server>> {
     Router::new()
         .route("/", get(overview::page))
         .route("/applications/{*title}", get(application::page))
@@ -40,9 +69,6 @@ pub fn routes() -> Router<Arc<Server>> {
         .route("/api/applications/{*title}", get(application::json))
         .route("/api/pulls/{owner}/{name}/{number}", get(pull::json))
         .route("/api/stream", get(stream::stream))
-        .route("/page.css", get(style))
-        .route("/page.js", get(script))
-        .layer(axum::middleware::from_fn(from_here))
 }
 
 async fn style() -> impl IntoResponse {
@@ -60,17 +86,28 @@ async fn script() -> impl IntoResponse {
 }
 
 /// A name that somebody else's DNS points here (DNS rebinding) would let their page read ours: only
-/// addresses, `localhost` and names inside a cluster or a private network are answered. Nothing is
-/// loaded from elsewhere, and nobody may frame it.
-async fn from_here(request: Request, next: Next) -> Response {
+/// addresses, `localhost` and names inside a cluster or a private network are answered.
+async fn from_here(
+    State(server): State<Arc<Server>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if let Some(sessions) = &server.sessions {
+        return Redirect::to(sessions.address()).into_response();
+    }
     let host = request.headers().get(header::HOST);
     let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
     if !is_private(host) {
         let why = "this address is for people inside: open it by an IP address, by localhost (kubectl port-forward) or by a name inside the cluster";
         return refusal(StatusCode::MISDIRECTED_REQUEST, why);
     }
-    let mut response = next.run(request).await;
-    let policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    request.extensions_mut().insert(Viewer::Anybody);
+    guarded(next.run(request).await).await
+}
+
+/// A page loads nothing from elsewhere, and nobody may frame it.
+async fn guarded(mut response: Response) -> Response {
+    let policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -126,8 +163,14 @@ fn ready(server: &Server) -> Result<&Arc<Writer>, Missing> {
     server.ctx.get().ok_or(Missing::NotReady)
 }
 
-fn framed<T: Serialize>(ctx: &Writer, kind: Kind, title: String, body: T) -> Page<T> {
+fn framed<T: Serialize>(
+    (ctx, viewer): (&Writer, &Viewer),
+    kind: Kind,
+    title: String,
+    body: T,
+) -> Page<T> {
     Page {
+        login: viewer.login().map(str::to_string),
         version: env!("CARGO_PKG_VERSION"),
         namespace: ctx.store.namespace().to_string(),
         now: page::seconds(ctx.now()),

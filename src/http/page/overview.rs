@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::Html;
+use axum::{Extension, Json};
 
+use super::viewer::Viewer;
 use super::{Missing, Server, activity, framed, html, pull, ready};
 use crate::cluster::store::Application;
 use crate::controller::{Base, Writer};
@@ -16,12 +17,18 @@ use crate::view::page::{
     self, Cell, Found, Kind, Overview, Page, PullLink, Repository, Row, Trouble,
 };
 
-pub async fn page(State(server): State<Arc<Server>>) -> Result<Html<String>, Missing> {
-    Ok(html(&read(ready(&server)?).await?))
+pub async fn page(
+    State(server): State<Arc<Server>>,
+    Extension(viewer): Extension<Viewer>,
+) -> Result<Html<String>, Missing> {
+    Ok(html(&read(ready(&server)?, &viewer).await?))
 }
 
-pub async fn json(State(server): State<Arc<Server>>) -> Result<Json<Page<Overview>>, Missing> {
-    Ok(Json(read(ready(&server)?).await?))
+pub async fn json(
+    State(server): State<Arc<Server>>,
+    Extension(viewer): Extension<Viewer>,
+) -> Result<Json<Page<Overview>>, Missing> {
+    Ok(Json(read(ready(&server)?, &viewer).await?))
 }
 
 /// What is known of one application in one stage.
@@ -31,13 +38,14 @@ struct Known {
     since: Option<jiff::Timestamp>,
 }
 
-async fn read(ctx: &Arc<Writer>) -> Result<Page<Overview>, Missing> {
+async fn read(ctx: &Arc<Writer>, viewer: &Viewer) -> Result<Page<Overview>, Missing> {
     let mut known: Vec<_> = ctx
         .store
         .applications()
         .await?
         .iter()
         .map(Known::of)
+        .filter(|known| viewer.sees(&known.key.repo))
         .collect();
     known.sort_by_key(|known| known.key.title());
     let mut problems: Vec<_> = known
@@ -46,18 +54,23 @@ async fn read(ctx: &Arc<Writer>) -> Result<Page<Overview>, Missing> {
         .collect();
     problems.sort_by_key(|problem| problem.tone);
     let mut bases = ctx.bases();
-    bases.retain(|base| base.configuration.is_some());
+    bases.retain(|base| base.configuration.is_some() && viewer.sees(&base.repo.name));
     bases.sort_by_key(|base| base.repo.name.to_string());
     let repositories = bases.iter().map(|base| repository(ctx, base, &known));
     let findings = ctx.findings();
-    let installation = findings.iter();
+    let installation = findings.iter().filter(|_| viewer.sees_all());
     let overview = Overview {
         problems,
         installation: installation.filter_map(Found::of).collect(),
         repositories: repositories.collect(),
-        activity: activity(ctx, |_| true),
+        activity: activity(ctx, |activity| viewer.sees_subject(&activity.subject)),
     };
-    Ok(framed(ctx, Kind::Overview, "Overview".into(), overview))
+    Ok(framed(
+        (ctx, viewer),
+        Kind::Overview,
+        "Overview".into(),
+        overview,
+    ))
 }
 
 impl Known {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Html;
+use axum::{Extension, Json};
 
+use super::viewer::Viewer;
 use super::{Missing, Server, activity, framed, html, pull, ready};
 use crate::controller::Writer;
 use crate::domain::PullRequestKey;
@@ -16,20 +17,22 @@ type Address = Path<(String, String, String)>;
 
 pub async fn page(
     State(server): State<Arc<Server>>,
+    Extension(viewer): Extension<Viewer>,
     address: Address,
 ) -> Result<Html<String>, Missing> {
-    Ok(html(&read(ready(&server)?, address)?))
+    Ok(html(&read((ready(&server)?, &viewer), address)?))
 }
 
 pub async fn json(
     State(server): State<Arc<Server>>,
+    Extension(viewer): Extension<Viewer>,
     address: Address,
 ) -> Result<Json<Page<PullPage>>, Missing> {
-    Ok(Json(read(ready(&server)?, address)?))
+    Ok(Json(read((ready(&server)?, &viewer), address)?))
 }
 
 fn read(
-    ctx: &Arc<Writer>,
+    (ctx, viewer): (&Arc<Writer>, &Viewer),
     Path((owner, name, number)): Address,
 ) -> Result<Page<PullPage>, Missing> {
     let unknown = || {
@@ -40,6 +43,9 @@ fn read(
     let repo = format!("{owner}/{name}").parse().map_err(|_| unknown())?;
     let number = number.parse().map_err(|_| unknown())?;
     let key = PullRequestKey { repo, number };
+    if !viewer.sees(&key.repo) {
+        return Err(unknown());
+    }
     let open = ctx.cache.pulls.snapshots.open_pulls(&key.repo);
     let found = open.iter().find(|(found, _)| *found == key);
     let (_, snapshot) = found.ok_or_else(unknown)?;
@@ -65,5 +71,5 @@ fn read(
             activity.subject == Subject::PullRequest(key.clone())
         }),
     };
-    Ok(framed(ctx, Kind::Pull, title, body))
+    Ok(framed((ctx, viewer), Kind::Pull, title, body))
 }

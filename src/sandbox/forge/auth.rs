@@ -149,7 +149,7 @@ impl Inner {
             .as_str()
             .map(str::to_string)
             .unwrap_or_else(|| claims.iss.to_string());
-        if issuer != state.app.id.to_string() && issuer != format!("Iv1.{}", state.app.id) {
+        if issuer != state.app.id.to_string() && issuer != state.app.client_id() {
             return Err(refuse(
                 "'Issuer' claim ('iss') must be an Integer or a client id of an App",
             ));

@@ -31,6 +31,7 @@ mod registration;
 mod rest;
 mod rules;
 mod server;
+mod sign_in;
 pub mod state;
 mod webhooks;
 

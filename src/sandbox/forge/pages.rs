@@ -25,6 +25,8 @@ impl Inner {
                 ["settings", "apps", "new"] | ["organizations", _, "settings", "apps", "new"],
             ) => self.new_app(call),
             ("POST", ["settings", "apps", "create"]) => self.create_app(call),
+            ("GET", ["login", "oauth", "authorize"]) => self.authorize(call),
+            ("POST", ["login", "oauth", "access_token"]) => self.user_token(call),
             (_, ["apps", _, "installations", "new"]) => self.install_page(call),
             ("GET", ["_services", "pipelines", "token"]) => self.actions_request(call),
             ("GET", [owner, name]) | ("GET", [owner, name, "pulls"]) => {

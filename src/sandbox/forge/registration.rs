@@ -68,7 +68,7 @@ impl Inner {
         }
         let has_webhook = state.app.webhook_url.is_some();
         let mut app = self.shapes(&state).app();
-        app["client_secret"] = random_hex(40).into();
+        app["client_secret"] = state.app.client_secret.clone().into();
         app["webhook_secret"] = match has_webhook {
             true => state.app.webhook_secret.clone().into(),
             false => Value::Null,
@@ -94,7 +94,7 @@ impl Inner {
     }
 }
 
-fn page(status: u16, html: &str) -> Reply {
+pub(super) fn page(status: u16, html: &str) -> Reply {
     Reply {
         status,
         body: ReplyBody::Text(
@@ -105,7 +105,7 @@ fn page(status: u16, html: &str) -> Reply {
     }
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('"', "&quot;")

@@ -51,6 +51,8 @@ pub const SCRIPT: &str = include_str!("../../../templates/page/page.js");
 /// One page: its frame, and what it is about.
 #[derive(Serialize)]
 pub struct Page<T> {
+    /// Who is signed in; None: nobody has to be.
+    pub login: Option<String>,
     /// windlass's version.
     pub version: &'static str,
     /// The namespace that windlass runs in.

@@ -30,7 +30,7 @@ impl Shapes<'_> {
         let app = &self.state.app;
         let owner = self.owner();
         json!({
-            "id": app.id, "slug": app.slug, "node_id": node_id("App", app.id), "client_id": format!("Iv1.{}", app.id), "owner": self.user(&owner),
+            "id": app.id, "slug": app.slug, "node_id": node_id("App", app.id), "client_id": app.client_id(), "owner": self.user(&owner),
             "name": app.slug, "description": null, "external_url": self.inner.origin(), "html_url": format!("{}/apps/{}", self.inner.origin(), app.slug),
             "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z", "permissions": app.permissions, "events": app.events,
             "installations_count": self.state.installations.len(),

@@ -109,9 +109,27 @@ pub struct App {
     pub webhook_url: Option<String>,
     pub permissions: BTreeMap<String, String>,
     pub events: Vec<String>,
+    /// What proves that a request for somebody's token is the App's.
+    pub client_secret: String,
+    /// Where people may be sent back to after they signed in.
+    pub callback_urls: Vec<String>,
+    /// Who signed in, by the code that says so, once.
+    pub signed_in: BTreeMap<String, SignedIn>,
+}
+
+/// Somebody who signed in to the App's pages.
+pub struct SignedIn {
+    pub login: String,
+    /// Where they were sent back to.
+    pub back: String,
 }
 
 impl App {
+    /// By which people sign in to it.
+    pub fn client_id(&self) -> String {
+        format!("Iv1.{}", self.id)
+    }
+
     pub fn bot(&self) -> String {
         format!("{}[bot]", self.slug)
     }
@@ -174,6 +192,9 @@ impl State {
                 webhook_secret: random_hex(32),
                 code: None,
                 webhook_url: None,
+                client_secret: random_hex(40),
+                callback_urls: Vec::new(),
+                signed_in: BTreeMap::new(),
                 permissions: BTreeMap::new(),
                 events: Vec::new(),
             },
