@@ -48,6 +48,7 @@ pub fn pages() -> Vec<Page> {
             objects::fields(),
         ),
         page("metrics.md", "Metrics", metrics()),
+        ("api.json", format!("{:#}\n", view::page::description())),
     ]
 }
 

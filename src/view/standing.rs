@@ -1,5 +1,6 @@
 //! How an application stands, in one word and one tone: for the page and the terminal.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::health::{Health, SyncState};
@@ -7,7 +8,7 @@ use crate::domain::pull_request::ApplicationSummary;
 use crate::domain::sync;
 
 /// What a state asks of its reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Tone {
     /// Something failed.

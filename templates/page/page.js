@@ -43,6 +43,7 @@ async function refresh() {
   try {
     const answer = await fetch(location.pathname + location.search);
     const next = new DOMParser().parseFromString(await answer.text(), "text/html"), fresh = next.getElementById("main");
+    if (answer.status === 401) return location.reload();
     if (!answer.ok || !fresh) throw answer.status;
     if (next.documentElement.dataset.version !== document.documentElement.dataset.version) return location.reload();
     document.title = next.title;

@@ -21,10 +21,30 @@ impl Lab {
         self.world.scrub(&text)
     }
 
+    /// An answer of the API, which is as its description says.
     async fn json(&self, path: &str) -> Value {
         let text = self.page(path).await;
-        serde_json::from_str(&text).unwrap()
+        let answer = serde_json::from_str(&text).unwrap();
+        let description = self.page("/api/openapi.json").await;
+        let problems = unlike(&serde_json::from_str(&description).unwrap(), path, &answer);
+        assert_eq!(problems, Vec::<String>::new(), "{path}");
+        answer
     }
+}
+
+/// What of an answer is not as an OpenAPI description says.
+fn unlike(description: &Value, path: &str, answer: &Value) -> Vec<String> {
+    let fixed = |known: &str| known.split('{').next().unwrap().to_string();
+    let mut paths = description["paths"].as_object().unwrap().iter();
+    let (_, operation) = paths
+        .find(|(known, _)| path.starts_with(&fixed(known)))
+        .unwrap();
+    let schema = &operation["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+    let mut schema = schema.clone();
+    schema["components"] = description["components"].clone();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let problems = validator.iter_errors(answer);
+    problems.map(|problem| problem.to_string()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,6 +62,11 @@ async fn the_page_shows_what_needs_somebody_first() {
         })
         .await;
     let overview = lab.json("/api/overview").await;
+    let description = lab.page("/api/openapi.json").await;
+    let description = serde_json::from_str(&description).unwrap();
+    let mut other = overview.clone();
+    other["repositories"] = json!([{"name": 1}]);
+    assert!(!unlike(&description, "/api/overview", &other).is_empty());
     assert_eq!(overview["problems"], json!([]));
     let repository = &overview["repositories"][0];
     let cell = &repository["applications"][0]["cells"][0];

@@ -7,6 +7,7 @@
 //! Rooms: one for each gate, with the facts that it needs.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::CommitSha;
@@ -40,7 +41,7 @@ pub use policy::{BreakGlass, StagePolicy};
 pub use preview::PreviewFact;
 
 /// The state of a gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
     Passed,

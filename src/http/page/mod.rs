@@ -17,11 +17,11 @@ mod viewer;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -69,6 +69,11 @@ fn pages() -> Router<Arc<Server>> {
         .route("/api/applications/{*title}", get(application::json))
         .route("/api/pulls/{owner}/{name}/{number}", get(pull::json))
         .route("/api/stream", get(stream::stream))
+        .route("/api/openapi.json", get(described))
+}
+
+async fn described() -> Json<serde_json::Value> {
+    Json(page::description())
 }
 
 async fn style() -> impl IntoResponse {

@@ -1,6 +1,7 @@
 //! The page of one application in one stage.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Entry, Pull, PullLink, commit_url, image};
@@ -11,7 +12,7 @@ use crate::domain::plan::Action;
 use crate::domain::pull_request::FailedSync;
 use crate::view::{Tone, standing_of_object};
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Application {
     pub name: String,
     pub repository: String,
@@ -30,6 +31,7 @@ pub struct Application {
     /// How many commits changed it since that one.
     pub behind: u32,
     pub held: Option<String>,
+    #[schemars(with = "Option<String>")]
     pub paused_until: Option<Timestamp>,
     pub images: Vec<String>,
     pub objects: Vec<LiveObject>,
@@ -41,11 +43,12 @@ pub struct Application {
     pub commands: Vec<Command>,
     pub activity: Vec<Entry>,
     /// When its state last changed.
+    #[schemars(with = "Option<String>")]
     pub updated: Option<Timestamp>,
 }
 
 /// An object that it owns.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct LiveObject {
     pub kind: String,
     pub name: String,
@@ -59,10 +62,11 @@ pub struct LiveObject {
 }
 
 /// A commit that came to its end here.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Past {
     pub commit: String,
     pub commit_url: Option<String>,
+    #[schemars(with = "Option<String>")]
     pub at: Option<Timestamp>,
     pub images: Vec<String>,
     pub outcome: &'static str,
@@ -70,7 +74,7 @@ pub struct Past {
 }
 
 /// An image that was announced for the stage.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Candidate {
     pub image: String,
     pub state: String,
@@ -78,7 +82,7 @@ pub struct Candidate {
 }
 
 /// A command to copy.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Command {
     pub text: String,
     pub why: &'static str,

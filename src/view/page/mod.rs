@@ -3,16 +3,19 @@
 //!
 //! HTML is escaped by the template engine, since the templates' names end with `.html`.
 
+mod api;
 mod application;
 mod overview;
 mod pull;
 
+pub use api::description;
 pub use application::{Application, Candidate, Command, LiveObject, Past};
 pub use overview::{Cell, Found, Overview, Repository, Row, Trouble};
 pub use pull::{Changed, PullPage, VerdictView};
 
 use jiff::Timestamp;
 use minijinja::value::Serde;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::terminal::unmarked;
@@ -49,7 +52,7 @@ pub const STYLE: &str = include_str!("../../../templates/page/page.css");
 pub const SCRIPT: &str = include_str!("../../../templates/page/page.js");
 
 /// One page: its frame, and what it is about.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Page<T> {
     /// Who is signed in; None: nobody has to be.
     pub login: Option<String>,
@@ -57,6 +60,7 @@ pub struct Page<T> {
     pub version: &'static str,
     /// The namespace that windlass runs in.
     pub namespace: String,
+    #[schemars(with = "String")]
     pub now: Timestamp,
     pub title: String,
     #[serde(rename = "page")]
@@ -65,7 +69,7 @@ pub struct Page<T> {
     pub body: T,
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Overview,
@@ -74,14 +78,14 @@ pub enum Kind {
 }
 
 /// A link to a pull request's page.
-#[derive(Serialize, Clone)]
+#[derive(Serialize, JsonSchema, Clone)]
 pub struct PullLink {
     pub number: u64,
     pub href: String,
 }
 
 /// An open pull request, with the verdict on it.
-#[derive(Serialize, Clone)]
+#[derive(Serialize, JsonSchema, Clone)]
 pub struct Pull {
     pub number: u64,
     pub title: String,
@@ -94,8 +98,9 @@ pub struct Pull {
 }
 
 /// One line of what windlass did.
-#[derive(Serialize, Clone)]
+#[derive(Serialize, JsonSchema, Clone)]
 pub struct Entry {
+    #[schemars(with = "String")]
     pub at: Timestamp,
     pub tone: Tone,
     pub subject: String,

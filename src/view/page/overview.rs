@@ -1,6 +1,7 @@
 //! The first page: what needs somebody, then every application in every stage.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Entry, Pull, PullLink, application_href, commit_url, image};
@@ -10,7 +11,7 @@ use crate::domain::pull_request::ApplicationSummary;
 use crate::view::terminal::unmarked;
 use crate::view::{Tone, finding, standing};
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Overview {
     pub problems: Vec<Trouble>,
     /// What of the installation is to be mended, or looked at.
@@ -21,7 +22,7 @@ pub struct Overview {
 }
 
 /// An application that failed, or that waits for a person.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Trouble {
     pub title: String,
     pub href: String,
@@ -31,7 +32,7 @@ pub struct Trouble {
 }
 
 /// What `windlass doctor` would say.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Found {
     pub tone: Tone,
     pub what: String,
@@ -52,7 +53,7 @@ impl Found {
 }
 
 /// A config repository.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Repository {
     pub name: String,
     pub url: Option<String>,
@@ -62,14 +63,14 @@ pub struct Repository {
 }
 
 /// An application: a cell for each stage, null where it has none.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Row {
     pub name: String,
     pub cells: Vec<Option<Cell>>,
 }
 
 /// An application in a stage.
-#[derive(Serialize, Clone)]
+#[derive(Serialize, JsonSchema, Clone)]
 pub struct Cell {
     pub stage: String,
     pub href: String,
@@ -79,6 +80,7 @@ pub struct Cell {
     pub commit: Option<String>,
     pub commit_url: Option<String>,
     /// Since when it is healthy.
+    #[schemars(with = "Option<String>")]
     pub since: Option<Timestamp>,
     /// Commits that change it, that Git has and the cluster does not.
     pub behind: Option<u32>,

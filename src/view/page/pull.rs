@@ -1,6 +1,7 @@
 //! The page of one pull request: the verdict on it, and what it would change.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::application::verb;
@@ -12,7 +13,7 @@ use crate::view::preview::{counts, problem};
 use crate::view::terminal::unmarked;
 use crate::view::verdict::clear_words;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct PullPage {
     pub number: u64,
     pub repository: String,
@@ -21,6 +22,7 @@ pub struct PullPage {
     pub url: Option<String>,
     pub author: String,
     pub head: String,
+    #[schemars(with = "Option<String>")]
     pub evaluated_at: Option<Timestamp>,
     pub verdict: Option<VerdictView>,
     pub applications: Vec<Changed>,
@@ -28,11 +30,12 @@ pub struct PullPage {
 }
 
 /// A gate, and the gates in it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct VerdictView {
     pub gate: &'static str,
     pub standing: Standing,
     pub reason: String,
+    #[schemars(with = "Option<String>")]
     pub since: Option<Timestamp>,
     /// Who or what can clear it.
     pub clears: Vec<String>,
@@ -40,7 +43,7 @@ pub struct VerdictView {
 }
 
 /// An application that the pull request changes.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Changed {
     pub name: String,
     pub href: String,
@@ -48,7 +51,7 @@ pub struct Changed {
     pub diffs: Vec<Change>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Change {
     pub title: String,
     pub action: &'static str,
