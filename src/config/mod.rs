@@ -211,7 +211,7 @@ impl ServeArgs {
             bail!("--page-url: `{url}` has a path, and the page stands at the root of its address");
         }
         Ok(Some(PageSettings {
-            address: url.trim_end_matches('/').into(),
+            address: parsed.origin().ascii_serialization(),
             client_secret: secrets(file)?.remove(0),
         }))
     }

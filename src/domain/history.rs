@@ -42,9 +42,17 @@ pub fn note_healthy(history: &mut Vec<HealthyRevision>, new: HealthyRevision) {
     history.drain(..history.len().saturating_sub(MOST));
 }
 
-/// The last healthy revision before the present inputs came. After a rollback, what it went away from
-/// is none of those.
+/// The last healthy revision with other inputs than the present ones.
 pub fn last_good<'a>(history: &'a [HealthyRevision], inputs: &str) -> Option<&'a HealthyRevision> {
+    history.iter().rfind(|known| known.inputs != inputs)
+}
+
+/// The last healthy revision before the present inputs came first: what a person goes back to. After a
+/// rollback, what that went away from is no step back.
+pub fn last_before<'a>(
+    history: &'a [HealthyRevision],
+    inputs: &str,
+) -> Option<&'a HealthyRevision> {
     let before = history.iter().take_while(|known| known.inputs != inputs);
     before.last()
 }
@@ -101,7 +109,12 @@ mod tests {
             last_good(&history, inputs).map(|known| known.revision.as_str()[..1].to_string())
         };
         assert_eq!(good("two").as_deref(), Some("c"));
-        assert_eq!(good("one"), None, "what came after it is no step back");
+        assert_eq!(good("one").as_deref(), Some("b"));
+        let before = |inputs: &str| last_before(&history, inputs).map(|known| &known.inputs[..]);
+        assert_eq!(
+            (before("one"), before("two"), before("three")),
+            (None, Some("one"), Some("two"))
+        );
         assert_eq!(good("three").as_deref(), Some("b"));
         assert_eq!(last_good(&history[..1], "one"), None);
         assert_eq!(

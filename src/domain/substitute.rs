@@ -20,7 +20,8 @@ pub use variables::Variables;
 pub struct Transforms {
     /// Variables with their values; None: no substitution.
     variables: Option<BTreeMap<String, String>>,
-    /// Some variables come from ConfigMaps or Secrets, which are not read here.
+    /// The ConfigMaps and Secrets that some come from, which are not read here.
+    sources: Value,
     from_elsewhere: bool,
     /// It substitutes though it has no variables: defaults count.
     always: bool,
@@ -66,6 +67,7 @@ impl Transforms {
         ];
         Self {
             variables,
+            sources: build["substituteFrom"].clone(),
             from_elsewhere: build["substituteFrom"]
                 .as_array()
                 .is_some_and(|from| !from.is_empty()),
@@ -83,6 +85,12 @@ impl Transforms {
         merged.others.retain(|field| !self.others.contains(field));
         merged.variables = merged.variables.or_else(|| live.variables.clone());
         merged
+    }
+
+    /// Whether it takes variables from the places of the live one, which may have been added to the
+    /// file.
+    pub fn has_sources_of(&self, live: &Self) -> bool {
+        self.sources.is_null() || self.sources == live.sources
     }
 
     /// With the values of variables from elsewhere. Those of the Kustomization itself win.

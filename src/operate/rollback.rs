@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{ApplicationArgs, annotate, annotate_all, each, read};
 use crate::cluster::store::{HOLD, ROLLBACK};
-use crate::domain::history::last_good;
+use crate::domain::history::last_before;
 use crate::domain::hold::Hold;
 use crate::domain::rollback::Rollback;
 use crate::domain::{CommitSha, sync};
@@ -53,7 +53,7 @@ pub async fn rollback(args: &ApplicationArgs, to: Option<CommitSha>) -> anyhow::
     let present = object.hold(now);
     let status = object.status.unwrap_or_default();
     let inputs = status.inputs.clone().unwrap_or_default();
-    let good = last_good(&status.history, &inputs).map(|good| good.revision.clone());
+    let good = last_before(&status.history, &inputs).map(|good| good.revision.clone());
     let chosen = to.is_some();
     let to = to.or(good).with_context(|| {
         let application = &args.application;

@@ -39,6 +39,14 @@ pub struct PlanArgs {
     pub(super) color: Color,
 }
 
+impl PlanArgs {
+    /// Whether the change is of whoever runs the command: not in CI, which runs it with rights of its
+    /// own on what others propose. CI systems set `CI`, as GitHub Actions, GitLab and CircleCI do.
+    pub(super) fn is_own(&self) -> bool {
+        self.head.is_none() && std::env::var_os("CI").is_none()
+    }
+}
+
 /// Where a plan finds the repository, the clusters and the programs.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PlaceArgs {

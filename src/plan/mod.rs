@@ -122,7 +122,7 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
             bail!("{}", unmatched.join("\n"));
         }
     }
-    if args.head.is_none() {
+    if args.is_own() {
         // Whoever plans their own working copy may see what their kubeconfig lets them see.
         let all = inputs.iter_mut();
         all.for_each(|touched| touched.shows_live = true);
@@ -212,7 +212,10 @@ async fn applications(
             let status = object.status.as_ref();
             status.is_some_and(|status| status.synced_revision.is_some())
         });
-        if scope.first_syncs && !was_synced && !matches!(touched.after, Ok(None)) {
+        // Argo CD and Flux may have synced it long ago: what they delete is shown.
+        let is_ours = touched.target.stage.reconcile == Reconciler::Windlass;
+        let is_first = !was_synced && (is_ours || touched.is_unchanged());
+        if scope.first_syncs && is_first && !matches!(touched.after, Ok(None)) {
             touched.before = Ok(None);
         }
         let application = preview::application(environment, repo, id, touched, &claims, known);

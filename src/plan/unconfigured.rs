@@ -62,7 +62,7 @@ pub(super) async fn configured(
         }
         None => {
             // What others may have made does not say what may be seen.
-            let own = args.head.is_none().then_some(&revisions.head);
+            let own = args.is_own().then_some(&revisions.head);
             drafted(&args.place, mirror, repo, (base, onto, own)).await?
         }
     };

@@ -51,9 +51,9 @@ pub use markdown::{code, listed, quoted};
 pub use markers::{outcome_of, reply_of, sticky_body, sticky_of, tampered, tampered_of};
 pub use moving::{Imported, imported};
 pub use notes::{
-    FOREIGN_IDS, NOT_APPLIED, OTHER_CLUSTER, all_planned, declared_no_more, encrypted, forgotten,
-    former_chart, hands_over, leaves_git, looks_up, moves, new_application, not_automatic, not_run,
-    pinned, repeated, stays, to_adopt, unread, unruled, unseen,
+    FOREIGN_IDS, NOT_APPLIED, all_planned, declared_no_more, encrypted, forgotten, former_chart,
+    hands_over, leaves_git, looks_up, moves, new_application, not_automatic, not_run, pinned,
+    repeated, stays, to_adopt, unread, unruled, unseen,
 };
 pub use preview::{Annotation, PreviewText, preview};
 pub use progress::{merged, progress, rollout};

@@ -20,29 +20,29 @@ pub fn new_application(applies: bool) -> String {
     }
 }
 
-/// An application whose objects go to another place. `objects`: those in the former one; `kept`: why
-/// they stay there.
+/// An application whose objects go to another place: those of the former one that are deleted there,
+/// and those that stay.
 pub fn moves(
     (from, to): (&Destination, &Destination),
-    objects: &[String],
-    kept: Option<&str>,
+    deleted: &[String],
+    kept: &[String],
 ) -> String {
     let place = |one: &Destination| code(&format!("{}/{}", one.cluster, one.namespace));
-    let (count, listed) = (objects.len(), listed(objects));
-    let fate = match kept {
-        None => "**are deleted there**".to_string(),
-        Some(why) => format!("stay there: {why}"),
+    let (from, to) = (place(from), place(to));
+    let fate = |objects: &[String], fate: &str| match objects.is_empty() {
+        true => String::new(),
+        false => format!(
+            " In the former place {fate}: {} ({}).",
+            listed(objects),
+            objects.len()
+        ),
     };
     format!(
-        "The destination changes from {} to {} (cluster/namespace). What is shown here is created there; the former objects ({count}: {listed}) {fate}.",
-        place(from),
-        place(to)
+        "The destination changes from {from} to {to} (cluster/namespace).{}{}",
+        fate(deleted, "**are deleted**"),
+        fate(kept, "stay, until somebody deletes them")
     )
 }
-
-/// Why objects stay in a cluster that nobody applies to any more.
-pub const OTHER_CLUSTER: &str =
-    "what applies them does not look at that cluster any more, so somebody has to delete them";
 
 /// All that windlass says in the threads of such a repository.
 pub const FOREIGN_IDS: &str = "windlass does nothing in this repository: it has SHA-256 object ids, which windlass does not support. Put the configuration into a repository with SHA-1 ids, the default.";
@@ -199,14 +199,18 @@ pub fn stays(key: &ResourceKey, why: &str) -> String {
 }
 
 /// The object of Argo CD or Flux that declares it stays in Git.
-pub fn forgotten(why: Forgotten) -> &'static str {
+pub fn forgotten(why: &Forgotten) -> String {
     match why {
-        Forgotten::Unlisted => UNLISTED,
-        Forgotten::Elsewhere => ELSEWHERE,
+        Forgotten::Unlisted => UNLISTED.into(),
+        Forgotten::Renamed(title) => format!(
+            "The object that declares the application is {} for windlass from now on.",
+            code(title)
+        ),
+        Forgotten::Elsewhere => ELSEWHERE.into(),
     }
 }
 
-const ELSEWHERE: &str = "The object that declares the application stays, and is built from another branch, a tag or another repository from now on: this preview does not show what that deploys, and merges here change the application no more.";
+const ELSEWHERE: &str = "The object that declares the application stays, and this branch declares the application no more: it is built from another branch, a tag or another repository, or `discover` in `windlass.yaml` passes it over. This preview does not show what becomes of it.";
 
 const UNLISTED: &str = "`windlass.yaml` no longer has this application: windlass does not preview, gate or promote it any more. The object that declares it stays in Git, and so does what it deploys.";
 

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::first_plan::WorkingCopy;
 use crate::support::lab::{CONFIG, has};
+use crate::support::working_copy::WorkingCopy;
 use crate::support::{Setup, World, plane};
 
 /// A step of a workflow on a pull request.

@@ -1,90 +1,12 @@
 //! The first minutes: `windlass plan`, `init` and `validate` in a repository that
 //! knows nothing of windlass, against a cluster that has nothing of it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use serde_json::json;
 
-use crate::support::commands::git;
 use crate::support::lab::{CONFIG, deployment, has};
+use crate::support::working_copy::WorkingCopy;
 use crate::support::{Setup, World, plane};
 use crate::syncs::external::define_argo_cd;
-
-/// A person's working copy, cloned from GitHub.
-pub struct WorkingCopy {
-    home: tempfile::TempDir,
-}
-
-impl WorkingCopy {
-    /// With these files on the remote's default branch.
-    fn of(repository: &str, files: &[(&str, &str)]) -> Self {
-        let copy = Self {
-            home: tempfile::tempdir().unwrap(),
-        };
-        std::fs::create_dir(copy.folder()).unwrap();
-        copy.git(&["init", "-q", "-b", "trunk"]);
-        let url = format!("https://github.com/{repository}.git");
-        copy.git(&["remote", "add", "origin", &url]);
-        for (path, text) in files {
-            copy.write(path, text);
-        }
-        copy.git(&["add", "."]);
-        copy.git(&["commit", "-qm", "All"]);
-        copy.git(&["update-ref", "refs/remotes/origin/trunk", "HEAD"]);
-        copy.git(&[
-            "symbolic-ref",
-            "refs/remotes/origin/HEAD",
-            "refs/remotes/origin/trunk",
-        ]);
-        copy
-    }
-
-    /// A clone of a bare repository, at a branch.
-    pub fn cloned(from: &Path, branch: &str) -> Self {
-        let copy = Self {
-            home: tempfile::tempdir().unwrap(),
-        };
-        std::fs::create_dir(copy.folder()).unwrap();
-        let from = from.to_str().unwrap();
-        copy.git(&["clone", "-q", "-b", branch, from, "."]);
-        copy
-    }
-
-    pub fn folder(&self) -> PathBuf {
-        self.home.path().join("config")
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let file = self.folder().join(path);
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, text).unwrap();
-    }
-
-    pub fn git(&self, arguments: &[&str]) {
-        git(&self.folder(), arguments);
-    }
-
-    /// The output of a command in the folder, and its exit code.
-    pub fn run(&self, arguments: &[&str]) -> (String, i32) {
-        let programs = ["kustomize", "helm", "git"].map(|name| plane().tools().program(name));
-        let folders = programs.iter().flatten().filter_map(|path| path.parent());
-        let mut paths: Vec<_> = folders.map(PathBuf::from).collect();
-        let own = std::env::var_os("PATH").unwrap();
-        paths.extend(std::env::split_paths(&own));
-        let said = Command::new(env!("CARGO_BIN_EXE_windlass"))
-            .args(arguments)
-            .current_dir(self.folder())
-            .env("PATH", std::env::join_paths(paths).unwrap())
-            .env("KUBECONFIG", plane().kubeconfig())
-            // No windlass was ever installed there.
-            .env("WINDLASS_NAMESPACE", "no-windlass")
-            .output()
-            .unwrap();
-        let texts = [said.stdout, said.stderr].map(|text| String::from_utf8(text).unwrap());
-        (texts.concat(), said.status.code().unwrap())
-    }
-}
 
 fn kustomization(namespace: &str, resource: &str) -> String {
     format!("namespace: {namespace}\nresources: [{resource}]\n")
@@ -309,6 +231,9 @@ async fn what_only_the_working_copy_has_is_compared_with_the_cluster() {
     shop/staging on local
         ConfigMap shop-staging/lab leaves Git but stays in the cluster: windlass did not apply it.
     ");
+    // CI runs it with rights of its own on what others propose: a proposal sees nothing by naming it.
+    let (in_ci, _) = copy.run_with(&["plan"], &[("CI", "true")]);
+    assert!(!in_ci.contains("shop/qa on local"), "{in_ci}");
     // With a file, a directory of a stage that it does not have is none of its applications.
     let (file, _) = copy.run(&["init", "--print"]);
     let without_qa = file

@@ -23,6 +23,7 @@ fn plan(lab: &Lab, folder: &std::path::Path, arguments: &[&str]) -> (String, i32
         ])
         .args(arguments)
         .env("KUBECONFIG", plane().kubeconfig())
+        .env_remove("CI")
         .output()
         .unwrap();
     let text = format!(

@@ -106,9 +106,11 @@ impl AppScope<'_> {
             return Ok(declared.cloned());
         };
         let all = declared.map_or_else(|| live.clone(), |declared| declared.with_live(live));
+        // What the change adds to the sources was not read.
+        let are_read = declared.is_none_or(|declared| declared.has_sources_of(live));
         Ok(Some(match found {
-            Some(found) => all.with_variables(found.clone()),
-            None => all,
+            Some(found) if are_read => all.with_variables(found.clone()),
+            _ => all,
         }))
     }
 

@@ -20,21 +20,19 @@ mod unseen;
 
 pub use git::{Changes, GitDiff, Touched, changes_between, git_diff, unmatched};
 
-use serde_json::Value;
-
 use crate::cluster::store::{Application, ApplicationStatus};
 use crate::controller::dry_run::{self, AppScope};
 use crate::controller::resource_owners::{self, RenderInputs, ResourceOwners};
 use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Environment, Result};
 use crate::domain::applying::Applying;
-use crate::domain::catalog::{Destination, Target};
+use crate::domain::catalog::Target;
 use crate::domain::image::ImageRef;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Comparison, Plan};
 use crate::domain::pull_request::{ApplicationPreview, image_changes};
-use crate::domain::{Invalid, Live, RepoName, TargetKey};
+use crate::domain::{Invalid, RepoName, TargetKey};
 use crate::git::Mirror;
 use crate::view;
 use claimed::{Left, hand_over, refuse_claimed, withhold};
@@ -118,7 +116,7 @@ pub async fn application(
         target: &target,
         known: status.served.as_ref(),
     };
-    let mut rendered = match rendering.all(&before, &after, synced.as_ref()).await? {
+    let rendered = match rendering.all(&before, &after, synced.as_ref()).await? {
         Ok(rendered) => rendered,
         Err(Invalid(why)) => {
             preview.error = Some(why);
@@ -132,8 +130,8 @@ pub async fn application(
         let deletes = deletes.filter(|_| forgotten.is_none());
         preview.leaves = deletes.is_none() && forgotten.is_none();
         let (names, stage) = (rendered.names(), key.stage.as_str());
-        preview.notes.push(match (forgotten, deletes) {
-            (Some(why), _) => view::forgotten(why).into(),
+        preview.notes.push(match (&forgotten, deletes) {
+            (Some(why), _) => view::forgotten(why),
             (None, Some(deletes)) => view::declared_no_more(&names, deletes),
             (None, None) => view::leaves_git(&names, stage),
         });
@@ -156,13 +154,18 @@ pub async fn application(
         shows_live,
         ..environment.scope(&key, &target, &owner)?
     };
+    let mut settled = rendered.settled(&scope).await?;
     if let Some(from) = &moved_from {
-        let objects = std::mem::take(&mut rendered.base);
-        preview.notes.push(moves(&scope, from, &objects).await?);
+        let former = AppScope {
+            shows_live,
+            ..environment.scope(&key, from, &owner)?
+        };
+        let former = rendered.settled(&former).await?.base.manifests;
+        let note = moves((&scope, from), &mut settled, former).await?;
+        preview.notes.push(note);
     } else if !shows_live {
         preview.notes.push(view::new_application(scope.applies()));
     }
-    let settled = rendered.settled(&scope).await?;
     let is_new = matches!(before, Ok(None)) && status.inventory.is_empty();
     let (compared, notes) = compared(&scope, &settled, &after, &status).await?;
     preview.notes.extend(notes);
@@ -186,18 +189,29 @@ pub async fn application(
     Ok(preview)
 }
 
-/// What becomes of the objects of an application whose destination changes.
-async fn moves(scope: &AppScope<'_>, from: &Destination, objects: &[Manifest]) -> Result<String> {
-    let to = &scope.target.destination;
-    let kept = match from.cluster == to.cluster {
-        true => {
-            let applying = scope.applying().await?;
-            applying.and_then(|applying| applying.keeps(&Live::new(Value::Null)))
-        }
-        false => Some(view::OTHER_CLUSTER.into()),
+/// What becomes of the former objects of an application whose destination changes. Those that the
+/// change does not move are compared as any.
+async fn moves(
+    (scope, from): (&AppScope<'_>, &Target),
+    settled: &mut Normalized,
+    former: Vec<Manifest>,
+) -> Result<String> {
+    let (from, to) = (&from.destination, &scope.target.destination);
+    let is_here = from.cluster == to.cluster;
+    let head = &settled.head.manifests;
+    let stays = |one: &Manifest| is_here && head.iter().any(|other| other.key == one.key);
+    let (stay, left): (Vec<_>, Vec<_>) = former.into_iter().partition(stays);
+    settled.base.manifests = stay;
+    let applying = scope.applying().await?;
+    let is_deleted = |one: &&Manifest| {
+        let kept = applying.and_then(|applying| applying.keeps(&one.as_live()));
+        is_here && kept.is_none()
     };
-    let names: Vec<_> = objects.iter().map(|one| one.key.to_string()).collect();
-    Ok(view::moves((from, to), &names, kept.as_deref()))
+    let (deleted, kept): (Vec<_>, Vec<_>) = left.iter().partition(is_deleted);
+    let names = |all: Vec<&Manifest>| -> Vec<String> {
+        all.iter().map(|one| one.key.to_string()).collect()
+    };
+    Ok(view::moves((from, to), &names(deleted), &names(kept)))
 }
 
 fn containers(manifests: &[Manifest]) -> Vec<(String, ImageRef)> {

@@ -24,11 +24,13 @@ pub struct Preview {
 }
 
 /// Why an application is none of windlass's any more, though what declares it stays in Git.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Forgotten {
     /// The configuration no longer names it.
     Unlisted,
-    /// It is built from another branch, a tag or another repository.
+    /// What declares it declares this application now.
+    Renamed(String),
+    /// What declares it declares none of this branch, or none that the configuration finds.
     Elsewhere,
 }
 

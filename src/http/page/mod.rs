@@ -6,11 +6,12 @@
 //!
 //! - `overview`, `application`, `pull`: what each page is made of
 //! - `stream`: tells an open page that something changed
-//! - `viewer`: who looks, and what they may see
+//! - `sessions`: who is signed in; `viewer`: who looks, and what they may see
 
 mod application;
 mod overview;
 mod pull;
+mod sessions;
 mod stream;
 mod viewer;
 
@@ -35,7 +36,7 @@ use viewer::Viewer;
 /// Lines of what happened, on each page.
 const MOST_ACTIVITY: usize = 30;
 
-pub use viewer::Sessions;
+pub use sessions::Sessions;
 
 /// For people inside. With a sign-in it is elsewhere.
 pub fn private(server: &Arc<Server>) -> Router<Arc<Server>> {
@@ -45,12 +46,12 @@ pub fn private(server: &Arc<Server>) -> Router<Arc<Server>> {
 
 /// For people who sign in.
 pub fn public(server: &Arc<Server>) -> Router<Arc<Server>> {
-    let signed_in = axum::middleware::from_fn_with_state(server.clone(), viewer::signed_in);
+    let signed_in = axum::middleware::from_fn_with_state(server.clone(), sessions::signed_in);
     pages()
         .layer(signed_in)
         .merge(files())
-        .route(viewer::BACK, get(viewer::back))
-        .route("/sign-out", post(viewer::sign_out))
+        .route(sessions::BACK, get(sessions::back))
+        .route("/sign-out", post(sessions::sign_out))
         .layer(axum::middleware::map_response(guarded))
 }
 

@@ -19,6 +19,7 @@ pub mod proxy;
 pub mod registry;
 mod waiting;
 pub mod webhook;
+pub mod working_copy;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;

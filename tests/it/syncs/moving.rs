@@ -1,7 +1,7 @@
 //! What Argo CD and Flux applied moves to windlass (`windlass import`): proven before, and then done.
 
-use crate::first_plan::WorkingCopy;
 use crate::support::lab::deployment;
+use crate::support::working_copy::WorkingCopy;
 use crate::support::{Setup, World};
 
 use super::external::define_argo_cd;

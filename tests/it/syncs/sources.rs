@@ -96,8 +96,8 @@ async fn several_sources_of_an_application_are_rendered_as_one() {
         &[
             "1 of 1 application changes",
             "3 created",
-            "The destination changes from `local/lab-staging` to `local/lab-production` (cluster/namespace). What is shown here is created there; the former objects (3: ",
-            "`ConfigMap live-built`) **are deleted there**.",
+            "The destination changes from `local/lab-staging` to `local/lab-production` (cluster/namespace). In the former place **are deleted**: ",
+            "ConfigMap lab-staging/live-built",
         ],
     );
     has_not(&said, &["/adopt"]);
@@ -106,7 +106,10 @@ async fn several_sources_of_an_application_are_rendered_as_one() {
     let number = world.propose("bob", "tagged", &[("argocd/web.yaml", Some(&tagged))]);
     world.previewed(number).await;
     let said = world.conversation(number);
-    has(&said, &["is built from another branch, a tag or another"]);
+    has(
+        &said,
+        &["it is built from another branch, a tag or another repository"],
+    );
     has_not(&said, &["deleted", "leaves Git"]);
     // What only windlass forgets stays.
     let other = "version: 1\ndiscover: flux\n";

@@ -140,12 +140,21 @@ impl Targets {
         if after.objects()?.object(&declared.written).is_none() {
             return Ok(None);
         }
-        let is_found = self.found.iter().any(|found| found.is_same(target));
-        Ok(match (leaves, is_found) {
-            (true, _) => Some(Forgotten::Unlisted),
-            (false, false) => Some(Forgotten::Elsewhere),
-            (false, true) => None,
-        })
+        if leaves {
+            return Ok(Some(Forgotten::Unlisted));
+        }
+        if self.found.iter().any(|found| found.is_same(target)) {
+            return Ok(None);
+        }
+        let is_of_it = |found: &&Target| {
+            let other = found.declared.as_ref();
+            other.is_some_and(|other| other.written.is_same(&declared.written))
+        };
+        let other = self.found.iter().find(is_of_it);
+        Ok(Some(match other {
+            Some(other) => Forgotten::Renamed(other.title()),
+            None => Forgotten::Elsewhere,
+        }))
     }
 }
 

@@ -11,8 +11,9 @@ pub use configuration::unmatched;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::controller::resource_owners::RenderInputs;
+use crate::controller::revision::hash_of;
 use crate::controller::{Configured, configuration, drafted};
-use crate::domain::catalog::{Destination, FILE, Fleet, PolicyChange, Reconciler, Target};
+use crate::domain::catalog::{FILE, Fleet, PolicyChange, Reconciler, Target};
 use crate::domain::codeowners::{self, CodeOwners};
 use crate::domain::pull_request::{Failure, Forgotten};
 use crate::domain::{CommitSha, Invalid, RepoName};
@@ -51,8 +52,15 @@ pub struct Touched {
     /// Why it is none of windlass's any more, though the object of Argo CD or Flux that declares it
     /// stays in Git.
     pub forgotten: Option<Forgotten>,
-    /// Where its objects were, if that object names another place now.
-    pub moved_from: Option<Destination>,
+    /// The application as it was, if that object names another place now.
+    pub moved_from: Option<Target>,
+}
+
+impl Touched {
+    /// Whether the change leaves it as it is.
+    pub fn is_unchanged(&self) -> bool {
+        hash_of(&self.before) == hash_of(&self.after)
+    }
 }
 
 /// The difference in Git, before any rendering.
@@ -261,7 +269,7 @@ impl GitDiff {
                         && known.stage.reconcile == target.stage.reconcile
                 }),
                 forgotten,
-                moved_from: moved_from.map(|known| known.destination.clone()),
+                moved_from: moved_from.cloned(),
             });
         } else if comes_after_others {
             self.changes.touched.push(target.clone());

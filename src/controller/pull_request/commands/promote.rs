@@ -45,11 +45,13 @@ pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result
     let Some(candidate) = known.iter().rev().find(is_named).cloned() else {
         return Ok(Err(NotDone::NotAnnounced(named.into())));
     };
-    if let Some(missing) = lacking(invocation, &stage, &candidate).await? {
-        return Ok(Err(NotDone::NotInStage {
-            image: candidate,
-            stage: missing,
-        }));
+    let is_handled = invocation.is_handled(application).await?;
+    if !is_handled
+        && arguments.skip.is_none()
+        && let Some(stage) = lacking(invocation, &stage, &candidate).await?
+    {
+        let image = candidate;
+        return Ok(Err(NotDone::NotInStage { image, stage }));
     }
     let skip = arguments.skip.as_ref().map(|stage| {
         let (by, reason) = (&invocation.comment.author, &arguments.reason);
@@ -73,7 +75,7 @@ pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result
         }
     }
     // Written before the command counts as carried out: after an interruption it is done again.
-    if !invocation.is_handled(application).await? {
+    if !is_handled {
         propose(invocation, &stage, &candidate).await?;
     }
     let outcome = invocation
@@ -93,12 +95,9 @@ async fn lacking(
     let Some(target) = base.lead(stage) else {
         return Ok(None);
     };
-    let skipped = invocation.arguments.skip.as_ref();
-    let earlier = earlier(ctx, stage, target).await?;
-    let mut lacking = earlier
-        .into_iter()
-        .filter(|earlier| skipped != Some(&earlier.stage) && earlier.passed_by(candidate));
-    Ok(lacking.next().map(|earlier| earlier.stage))
+    let mut earlier = earlier(ctx, stage, target).await?.into_iter();
+    let lacking = earlier.find(|one| one.passed_by(candidate));
+    Ok(lacking.map(|one| one.stage))
 }
 
 /// Makes an image the newest one of a stage, whatever became of it there before.

@@ -7,7 +7,7 @@ use crate::controller::promotion::{places, undoing};
 use crate::controller::{Event, Result, promotion};
 use crate::domain::catalog::Target;
 use crate::domain::command::{Done, NotDone};
-use crate::domain::history::{HealthyRevision, last_good};
+use crate::domain::history::{HealthyRevision, last_before};
 use crate::domain::rollback::Rollback;
 use crate::domain::{CommitSha, Invalid, TargetKey, image};
 use crate::git::Mirror;
@@ -20,7 +20,7 @@ pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result
     let status = object.status.clone().unwrap_or_default();
     let inputs = status.inputs.as_deref().unwrap_or_default();
     let (to, healthy) = match invocation.arguments.subject.as_deref() {
-        None => match last_good(&status.history, inputs) {
+        None => match last_before(&status.history, inputs) {
             Some(good) => (good.revision.clone(), Some(good.clone())),
             None => return Ok(Err(NotDone::NothingGood)),
         },
