@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
+use serde_json::Value;
 
 use super::clusters::named;
 use super::flags::PlaceArgs;
@@ -168,6 +169,7 @@ fn entries(
             file: (written.file != LIVE).then(|| written.file.clone()),
             made_by: made_by(&source, written)?,
             objects: None,
+            differs: catalog::differs(declaration(&source, written)?),
             stays,
             left_out,
         });
@@ -201,8 +203,7 @@ fn moved(
     declared: &[(&Target, &Written)],
     (target, written): &(&Target, &Written),
 ) -> anyhow::Result<Import> {
-    let object = source.objects()?.object(written);
-    let object = object.with_context(|| format!("{} has it", written.file))?;
+    let object = declaration(source, written)?;
     let under: Vec<_> = source.under(&target.path).collect();
     // It would apply the objects that declare the others.
     let is_child =
@@ -211,6 +212,12 @@ fn moved(
         Some((other, _)) => Err(vec![Stays::Parent(other.title())]),
         None => catalog::import(target, object, &written.build(object), &under),
     })
+}
+
+/// The object that declares an application.
+fn declaration<'a>(source: &'a Source<'_>, written: &Written) -> anyhow::Result<&'a Value> {
+    let object = source.objects()?.object(written);
+    object.with_context(|| format!("{} has it", written.file))
 }
 
 /// The ApplicationSet that makes an Application: in the repository, or by its owner in the cluster.
@@ -234,9 +241,8 @@ fn objects(preview: &ApplicationPreview) -> usize {
 /// The preview with what the first sync would change as its plan. What only takes the other's marks
 /// off is no change.
 fn as_changes(mut preview: ApplicationPreview) -> ApplicationPreview {
-    let label =
-        |object: &serde_json::Value| object["metadata"]["labels"][ownership::ARGO_LABEL].clone();
-    let is_more_than_marks = |before: &serde_json::Value, after: &serde_json::Value| {
+    let label = |object: &Value| object["metadata"]["labels"][ownership::ARGO_LABEL].clone();
+    let is_more_than_marks = |before: &Value, after: &Value| {
         // Charts set this label too.
         let is_other = !label(after).is_null() && label(after) != label(before);
         is_other || ownership::without_marks(before) != ownership::without_marks(after)

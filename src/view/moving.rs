@@ -1,7 +1,9 @@
 //! What `windlass import` moves, and what stays where it is.
 
+use std::collections::BTreeMap;
+
 use super::terminal::terminal;
-use crate::domain::catalog::{FILE, LeftOut, Reconciler, Stays};
+use crate::domain::catalog::{Differs, FILE, LeftOut, Reconciler, Stays};
 use crate::domain::pull_request::Preview;
 
 /// An application of Argo CD or Flux.
@@ -18,6 +20,8 @@ pub struct Imported {
     /// Why it does not move; empty: it does.
     pub stays: Vec<Stays>,
     pub left_out: Vec<LeftOut>,
+    /// What becomes other if it moves.
+    pub differs: Vec<Differs>,
 }
 
 /// `preview`: what the first sync would change, without what only takes the other's marks off. None:
@@ -62,7 +66,49 @@ pub fn imported(rows: &[Imported], preview: Option<&Preview>) -> String {
         let body = body.split_once('\n').map_or("", |(_, rest)| rest);
         text.push_str(&format!("\nthe first sync would change:\n{body}"));
     }
-    text + "\n" + &next_steps(&moves)
+    text + &different(&moves) + "\n" + &next_steps(&moves)
+}
+
+/// How many applications are named at most for each.
+const MOST_NAMED: usize = 5;
+
+/// What windlass does otherwise, with the applications that this concerns.
+fn different(moves: &[&Imported]) -> String {
+    let mut found: BTreeMap<Differs, Vec<&str>> = BTreeMap::new();
+    for row in moves {
+        for differs in &row.differs {
+            found.entry(*differs).or_default().push(&row.title);
+        }
+    }
+    let line = |(differs, titles): (Differs, Vec<&str>)| {
+        let some: Vec<_> = titles.iter().take(MOST_NAMED).copied().collect();
+        let more = match titles.len() - some.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let what = match differs {
+            Differs::SyncsByItself => {
+                "it syncs by itself (`windlass pause` keeps an application as it is)".into()
+            }
+            Differs::Prunes => "it deletes what leaves Git".into(),
+            Differs::Heals => {
+                "it sets back what people change (`drift: report` in the entry tells it instead)"
+                    .into()
+            }
+            Differs::Unread(field) => {
+                format!(
+                    "it does not read `{}`",
+                    field.trim_start_matches('/').replace('/', ".")
+                )
+            }
+        };
+        format!("  {what}: {}{more}\n", some.join(", "))
+    };
+    let lines: String = found.into_iter().map(line).collect();
+    match lines.is_empty() {
+        true => lines,
+        false => format!("\nwhat windlass does otherwise than now:\n{lines}"),
+    }
 }
 
 fn outcome(row: &Imported, preview: &Preview) -> String {
@@ -206,7 +252,26 @@ mod tests {
             objects: None,
             stays: Vec::new(),
             left_out: Vec::new(),
+            differs: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_becomes_other_is_told_once_with_the_applications() {
+        let names = ["a", "b", "c", "d", "e", "f"];
+        let mut rows = names.map(|name| row(name, None, None));
+        rows.iter_mut()
+            .for_each(|row| row.differs.push(Differs::Prunes));
+        rows[0]
+            .differs
+            .push(Differs::Unread("/spec/syncPolicy/syncOptions"));
+        insta::assert_snapshot!(different(&rows.iter().collect::<Vec<_>>()), @"
+
+        what windlass does otherwise than now:
+          it deletes what leaves Git: a/live, b/live, c/live, d/live, e/live and 1 more
+          it does not read `spec.syncPolicy.syncOptions`: a/live
+        ");
+        assert_eq!(different(&[&row("web", None, None)]), "");
     }
 
     #[test]

@@ -51,6 +51,7 @@ fn base_of(text: &str, paths: &[&str]) -> Arc<Base> {
             allow_squash_merge: None,
             allow_rebase_merge: None,
             archived: false,
+            private: true,
             installation: 1,
             renamed_to: None,
         },

@@ -53,7 +53,7 @@ pub use discover::Objects;
 pub use draft::{Contents, Draft, draft};
 pub use helm::{HelmOptions, LONGEST_RELEASE};
 pub use images::ImageRule;
-pub use import::{Import, LeftOut, Stays, import, with_entries};
+pub use import::{Differs, Import, LeftOut, Stays, differs, import, with_entries};
 pub use pattern::is_manifest;
 pub use policy::{PolicyChange, policy_changes};
 pub use raw::schema;

@@ -135,6 +135,9 @@ async fn what_argo_cd_applied_moves_without_a_change_and_what_cannot_says_why() 
            selector:
              matchLabels:
 
+    what windlass does otherwise than now:
+      it syncs by itself (`windlass pause` keeps an application as it is): api/live, web/live
+
     next:
       1. Open a pull request with windlass.yaml. Its merge changes nothing that is there: windlass leaves alone what another keeps.
       2. Let go of the objects without deleting them:

@@ -2,6 +2,7 @@
 //! then applies it itself (`windlass import`).
 //!
 //! - [`import`]: the entry of an application, or why it stays where it is
+//! - `differs`: what windlass does otherwise
 //! - `text`: the file with the entries
 
 use std::collections::BTreeMap;
@@ -14,8 +15,10 @@ use super::{ImageRule, Target};
 use crate::domain::Invalid;
 use crate::domain::build::{Build, DirectoryFiles, Place, argocd};
 
+mod differs;
 mod text;
 
+pub use differs::{Differs, differs};
 pub use text::with_entries;
 
 /// Why an application cannot be an entry yet.
