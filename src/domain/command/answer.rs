@@ -215,7 +215,7 @@ pub enum NotDone {
     NotAnnounced(String),
     /// An earlier stage does not run the image, and will not.
     NotInStage {
-        image: Candidate,
+        image: Box<Candidate>,
         stage: Name,
     },
     /// windlass has not reconciled it yet.

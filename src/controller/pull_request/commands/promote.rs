@@ -50,7 +50,7 @@ pub async fn run(invocation: &Invocation<'_>, application: &TargetKey) -> Result
         && arguments.skip.is_none()
         && let Some(stage) = lacking(invocation, &stage, &candidate).await?
     {
-        let image = candidate;
+        let image = candidate.into();
         return Ok(Err(NotDone::NotInStage { image, stage }));
     }
     let skip = arguments.skip.as_ref().map(|stage| {

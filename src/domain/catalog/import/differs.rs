@@ -49,7 +49,7 @@ pub fn differs(object: &Value) -> Vec<Differs> {
     let found = [
         (by_hand, Differs::SyncsByItself),
         // Whoever syncs by hand chooses that each time.
-        (!prunes && !(is_argo_cd && by_hand), Differs::Prunes),
+        (!(prunes || is_argo_cd && by_hand), Differs::Prunes),
         (!heals && !by_hand, Differs::Heals),
     ];
     let fields = match is_argo_cd {
