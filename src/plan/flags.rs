@@ -89,7 +89,7 @@ pub struct PlaceArgs {
     )]
     pub(super) kustomize: PathBuf,
 
-    /// The helm program; without it charts are not rendered
+    /// The helm program (default: `helm`, if there is one; without it charts are not rendered)
     #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
     pub(super) helm: Option<PathBuf>,
 

@@ -84,7 +84,7 @@ fn adoption_words(adoption: &Adoption) -> String {
             application,
             objects,
         } => format!(
-            "the first sync would change objects that already exist ({}): `windlass adopt {application}` allows it",
+            "the first sync would change objects that already exist ({}): `/adopt` in the thread of its pull request, or `windlass adopt {application}`, allows it",
             joined(objects.iter().map(ToString::to_string), ", ")
         ),
     }
@@ -178,7 +178,7 @@ mod tests {
                     objects: vec![web()],
                 }),
                 "AdoptionRequired",
-                "the first sync would change objects that already exist (Deployment shop/web): `windlass adopt shop/staging` allows it",
+                "the first sync would change objects that already exist (Deployment shop/web): `/adopt` in the thread of its pull request, or `windlass adopt shop/staging`, allows it",
             ),
             (
                 Reason::Drift {

@@ -33,6 +33,7 @@ pub(super) fn read(text: &str) -> Result<RawCatalog, Invalid> {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawCatalog {
     /// The version of the format: 1.
+    #[serde(deserialize_with = "whole_number")]
     pub(super) version: u32,
     /// The places that applications go to, in order, by their names: at most 40 lower-case letters,
     /// digits and inner dashes.
@@ -160,7 +161,7 @@ fn failed_and_waiting() -> Vec<Moment> {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawGates {
     /// How many approving reviews: 0 by default.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_number")]
     pub(super) approvals: u32,
     /// Whose approvals count: `user`, `organisation/team`, or `CODEOWNERS` (whoever owns every
     /// changed file that the application reads, by the base branch). By default everybody who may
@@ -278,6 +279,26 @@ pub fn schema() -> serde_json::Value {
     let mut schema = schema.to_value();
     schema["title"] = "windlass.yaml".into();
     schema
+}
+
+/// A number, with words for whoever writes something else.
+fn whole_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    struct Visitor;
+    impl serde::de::Visitor<'_> for Visitor {
+        type Value = u32;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a whole number, such as 1")
+        }
+        fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<u32, E> {
+            let unexpected = serde::de::Unexpected::Unsigned(number);
+            u32::try_from(number).map_err(|_| E::invalid_value(unexpected, &self))
+        }
+        fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<u32, E> {
+            let unexpected = serde::de::Unexpected::Signed(number);
+            u32::try_from(number).map_err(|_| E::invalid_value(unexpected, &self))
+        }
+    }
+    deserializer.deserialize_any(Visitor)
 }
 
 /// A mapping that keeps the order of its entries.

@@ -299,6 +299,14 @@ fn gates_that_cannot_be_are_refused() {
             vec!["stage `production`: freezes: the freeze ends at 2026-12-20"],
         ),
         (
+            with("approvals: many"),
+            vec!["string \"many\", expected a whole number, such as 1"],
+        ),
+        (
+            with("approvals: -1"),
+            vec!["`-1`, expected a whole number, such as 1"],
+        ),
+        (
             with("breakGlass: [CODEOWNERS]"),
             vec!["breakGlass: `CODEOWNERS` is nobody"],
         ),
