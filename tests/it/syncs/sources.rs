@@ -2,7 +2,7 @@
 //! if its object goes, or names another place.
 
 use super::external::define_argo_cd;
-use crate::support::lab::{has, has_not};
+use crate::support::lab::{CONFIG, has, has_not};
 use crate::support::{Setup, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,5 +117,48 @@ async fn several_sources_of_an_application_are_rendered_as_one() {
     world.previewed(number).await;
     let said = world.conversation(number);
     has(&said, &["`windlass.yaml` no longer has this application"]);
+    has_not(&said, &["deleted", "leaves Git"]);
+}
+
+/// The stage of an application is a label of its object.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_whose_object_names_another_stage_is_said_to_be_another_one() {
+    let world = World::asleep(Setup::default()).await;
+    let (namespace, argo) = (world.namespace("lab-staging"), world.namespace("argocd"));
+    define_argo_cd(&world);
+    for name in [&namespace, &argo] {
+        world.kubectl(&["create", "namespace", name]);
+    }
+    let declared = |labels: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: web, namespace: {argo}, labels: {{{labels}}}}}\nspec:\n  project: default\n  destination: {{server: 'https://kubernetes.default.svc', namespace: {namespace}}}\n  source: {{repoURL: https://github.com/acme/config, path: web}}\n"
+        )
+    };
+    let catalog = "version: 1\nstages: {staging: {cluster: local}, production: {cluster: local}}\ndiscover: [{by: argocd, label: env}]\n";
+    world.commit(
+        "Argo CD's repository",
+        &[
+            ("windlass.yaml", Some(catalog)),
+            ("argocd/web.yaml", Some(&declared("env: staging"))),
+            ("web/config.yaml", Some(CONFIG)),
+        ],
+    );
+    world.start();
+    let text = declared("env: production");
+    let number = world.propose("bob", "other", &[("argocd/web.yaml", Some(&text))]);
+    world.previewed(number).await;
+    let said = world.conversation(number);
+    has(
+        &said,
+        &[
+            "The object that declares the application is `argocd-web/production` for windlass from now on.",
+        ],
+    );
+    has_not(&said, &["deleted", "leaves Git", "another branch"]);
+    // Without its label it is none that `discover` finds.
+    let number = world.propose("bob", "none", &[("argocd/web.yaml", Some(&declared("")))]);
+    world.previewed(number).await;
+    let said = world.conversation(number);
+    has(&said, &["or `discover` in `windlass.yaml` passes it over"]);
     has_not(&said, &["deleted", "leaves Git"]);
 }
