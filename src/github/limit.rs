@@ -144,6 +144,17 @@ impl Limiter {
         wait
     }
 
+    /// For how long what only shows waits now: windlass keeps below GitHub's limits.
+    pub fn paced(&self) -> Duration {
+        let (mut state, now) = (self.state(), Instant::now());
+        let burst = Lane::Show.burst().unwrap_or(u32::MAX);
+        let wait = state.wait_for_burst(now, self.interval, burst);
+        match state.unlimited {
+            true => wait,
+            false => wait.max(state.wait_for_writes(now, Lane::Show, self.since)),
+        }
+    }
+
     /// The requests left in this hour, as GitHub last said; and for how long nothing is sent.
     pub fn standing(&self) -> (Option<u64>, Duration) {
         let state = self.state();

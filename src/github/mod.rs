@@ -287,6 +287,13 @@ impl GitHub {
         limits.collect()
     }
 
+    /// For how long what only shows waits, where it waits longest: see [`Limiter::paced`].
+    pub fn paced(&self) -> Duration {
+        let limiters = locked(&self.limiters);
+        let waits = limiters.values().map(|limiter| limiter.paced());
+        waits.max().unwrap_or_default()
+    }
+
     // ---- our identity
 
     /// Our bot's login, once it is known.

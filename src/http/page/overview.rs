@@ -61,7 +61,10 @@ async fn read(ctx: &Arc<Writer>, viewer: &Viewer) -> Result<Page<Overview>, Miss
     let installation = findings.iter().filter(|_| viewer.sees_all());
     let overview = Overview {
         problems,
-        installation: installation.filter_map(Found::of).collect(),
+        installation: page::paced(ctx.github.paced())
+            .into_iter()
+            .chain(installation.filter_map(Found::of))
+            .collect(),
         repositories: repositories.collect(),
         activity: activity(ctx, |activity| viewer.sees_subject(&activity.subject)),
     };

@@ -10,7 +10,7 @@ mod pull;
 
 pub use api::description;
 pub use application::{Application, Candidate, Command, LiveObject, Past};
-pub use overview::{Cell, Found, Overview, Repository, Row, Trouble};
+pub use overview::{Cell, Found, Overview, Repository, Row, Trouble, paced};
 pub use pull::{Changed, PullPage, VerdictView};
 
 use jiff::Timestamp;

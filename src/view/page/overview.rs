@@ -1,5 +1,7 @@
 //! The first page: what needs somebody, then every application in every stage.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -50,6 +52,18 @@ impl Found {
         let (what, advice) = finding(found);
         Some(Self { tone, what, advice })
     }
+}
+
+/// A wait that nobody notices.
+const SHORT: Duration = Duration::from_secs(10);
+
+/// What waits for GitHub's limits. None: nothing that is worth telling.
+pub fn paced(wait: Duration) -> Option<Found> {
+    (wait > SHORT).then(|| Found {
+        tone: Tone::Wait,
+        what: format!("previews and progress wait {} s for GitHub's limits", wait.as_secs()),
+        advice: "windlass keeps below what GitHub allows an App to write; answers to people and merges go first".into(),
+    })
 }
 
 /// A config repository.

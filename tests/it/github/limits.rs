@@ -76,6 +76,10 @@ async fn an_answer_does_not_wait_for_previews() {
             waiting.filter(|_| many).copied()
         })
         .await;
+    let page = world.windlass.metrics_url.replace("/metrics", "/");
+    let page = world.http.get(page).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    assert!(page.contains("previews and progress wait"), "{page}");
     let id = world.comment("bob", number, "/status");
     let answer = reply(&world, number, id).await;
     assert!(answer.contains("`shop/staging`"), "{answer}");
