@@ -30,7 +30,11 @@ pub fn promoted(
         })
     };
     let skips: Vec<_> = applications.iter().filter_map(Application::skip).collect();
-    let is_chosen = |known: &Candidate| skips.iter().any(|skip| skip.digest == known.digest);
+    let decided = object.map(decisions).unwrap_or_default();
+    let is_chosen = |known: &Candidate| {
+        promotion::is_asked_for(&decided, known)
+            || skips.iter().any(|skip| skip.digest == known.digest)
+    };
     let chosen: Vec<_> = object.map(wanted).unwrap_or_default();
     let chosen: Vec<_> = chosen.into_iter().filter(is_chosen).collect();
     let has_chosen = |candidate: &Candidate| {

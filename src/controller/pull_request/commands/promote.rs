@@ -2,9 +2,9 @@
 
 use super::Invocation;
 use super::request::{Needs, Outcome, Request};
-use crate::cluster::store;
+use crate::cluster::store::{self, Promotion};
 use crate::controller::promotion::{announced, decisions, earlier};
-use crate::controller::{Event, Result};
+use crate::controller::{Event, Result, Writer};
 use crate::domain::command::{Answer, Done, NotDone};
 use crate::domain::image::{self, Candidate};
 use crate::domain::promotion::{Decision, How, SkippedStage};
@@ -106,16 +106,25 @@ async fn propose(
     stage: &StageKey,
     candidate: &Candidate,
 ) -> Result<()> {
-    let store = invocation.ctx.to_store();
+    let ctx = invocation.ctx;
+    // It is decided before it is named: what an earlier stage runs does not replace it then.
+    if let Some(object) = ctx.store.promotion(stage).await? {
+        decide(ctx, &object, candidate).await?;
+    }
     let candidates = std::slice::from_ref(candidate);
-    let object = store.propose(stage, candidates).await?;
+    let object = ctx.to_store().propose(stage, candidates).await?;
+    decide(ctx, &object, candidate).await
+}
+
+/// Records that somebody wants the image.
+async fn decide(ctx: &Writer, object: &Promotion, candidate: &Candidate) -> Result<()> {
     let mut status = object.status.clone().unwrap_or_default();
-    status.decided = decisions(&object);
+    status.decided = decisions(object);
     status
         .decided
         .retain(|decision| !decision.is_about(candidate));
     // Without a number: somebody asked for it, whatever became of it before.
     status.decided.push(Decision::of(candidate, How::Proposed));
-    store.report_promotion(&object, status).await?;
+    ctx.to_store().report_promotion(object, status).await?;
     Ok(())
 }
