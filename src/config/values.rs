@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use crate::cluster::Access;
 use crate::domain::catalog::Fleet;
+use crate::github;
 use crate::outgoing::secure_url;
 
 /// https, except on loopback; and at the path that GitHub has it at.
@@ -112,12 +113,11 @@ pub fn program(option: &str, name: &PathBuf) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// The host of repositories, by the address of GitHub's API: `api.github.com`, or `HOST/api/v3` of an
-/// Enterprise Server.
+/// The host of repositories, by the address of GitHub's API.
 pub fn web_host(api_url: &str) -> String {
-    let (_, rest) = api_url.split_once("://").unwrap_or(("", api_url));
-    let host = rest.split(['/', ':']).next().unwrap_or(rest);
-    host.strip_prefix("api.").unwrap_or(host).to_string()
+    let web = github::web_of(api_url);
+    let (_, rest) = web.split_once("://").unwrap_or(("", &web));
+    rest.split(['/', ':']).next().unwrap_or(rest).to_string()
 }
 
 #[cfg(test)]

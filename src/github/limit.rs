@@ -146,13 +146,9 @@ impl Limiter {
 
     /// For how long what only shows waits now: windlass keeps below GitHub's limits.
     pub fn paced(&self) -> Duration {
-        let (mut state, now) = (self.state(), Instant::now());
-        let burst = Lane::Show.burst().unwrap_or(u32::MAX);
-        let wait = state.wait_for_burst(now, self.interval, burst);
-        match state.unlimited {
-            true => wait,
-            false => wait.max(state.wait_for_writes(now, Lane::Show, self.since)),
-        }
+        let now = Instant::now();
+        self.state()
+            .wait_of(Lane::Show, now, self.interval, self.since)
     }
 
     /// The requests left in this hour, as GitHub last said; and for how long nothing is sent.
@@ -194,12 +190,7 @@ impl State {
             wait = self.wait_for_points(now, cost);
         }
         if let Some(lane) = lane {
-            if !self.unlimited {
-                wait = wait.max(self.wait_for_writes(now, lane, since));
-            }
-            if let Some(burst) = lane.burst() {
-                wait = wait.max(self.wait_for_burst(now, interval, burst));
-            }
+            wait = wait.max(self.wait_of(lane, now, interval, since));
         }
         if wait.is_zero() {
             if !self.unlimited {
@@ -211,6 +202,23 @@ impl State {
             }
         }
         wait
+    }
+
+    /// How long a write has to wait for a slot of its lane.
+    fn wait_of(
+        &mut self,
+        lane: Lane,
+        now: Instant,
+        interval: Duration,
+        since: Instant,
+    ) -> Duration {
+        let burst = lane.burst();
+        let wait = burst.map(|burst| self.wait_for_burst(now, interval, burst));
+        let wait = wait.unwrap_or_default();
+        match self.unlimited {
+            true => wait,
+            false => wait.max(self.wait_for_writes(now, lane, since)),
+        }
     }
 
     fn wait_for_points(&mut self, now: Instant, cost: u32) -> Duration {

@@ -62,7 +62,7 @@ pub use models::{
     Account, CheckRun, Comment, NewAnnotation, NewCheck, Pull, PullCommit, PullSnapshot, Push,
     RefMove, Repository, Review, Status, User,
 };
-pub use sign_in::SignIn;
+pub use sign_in::{SignIn, web_of};
 use transport::{Known, MOST_KNOWN};
 
 /// The errors of a request, by how the caller handles them.

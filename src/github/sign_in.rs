@@ -103,8 +103,9 @@ impl SignIn {
     }
 }
 
-/// GitHub's own pages, by the address of its API.
-fn web_of(api: &str) -> String {
+/// GitHub's own pages, by the address of its API: `https://api.github.com`, or `https://HOST/api/v3` of
+/// an Enterprise Server.
+pub fn web_of(api: &str) -> String {
     match api.split_once("://api.") {
         Some((scheme, host)) => format!("{scheme}://{host}"),
         None => api.trim_end_matches("/api/v3").into(),

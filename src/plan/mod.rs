@@ -21,7 +21,6 @@ use crate::controller::resource_owners::{self, RenderInputs};
 use crate::controller::{Configured, configuration, drafted, preview, side_by_side};
 use crate::domain::catalog::{FILE, Fleet, Reconciler, Target};
 use crate::domain::command::Selector;
-use crate::domain::plan::Plan;
 use crate::domain::pull_request::{ApplicationPreview, Preview};
 use crate::domain::{Invalid, RepoName, TargetKey};
 use crate::git::Mirror;
@@ -75,11 +74,8 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
 /// 0 where nothing changes, 1 where something does, 2 where it cannot be told. `all`: what the next
 /// sync does for other reasons is a change as well.
 fn exit_code(preview: &Preview, all: bool) -> ExitCode {
-    let changes = |app: &ApplicationPreview| {
-        let pending = [&app.waiting, &app.drift];
-        let mut pending = pending.into_iter().flat_map(Plan::effective);
-        !app.plan.is_empty() || all && pending.any(|change| !change.is_marks_only())
-    };
+    let changes =
+        |app: &ApplicationPreview| !app.plan.is_empty() || all && app.pending().next().is_some();
     let changes = preview.applications.iter().any(changes);
     match (preview.ok(), changes) {
         (false, _) => ExitCode::from(2),

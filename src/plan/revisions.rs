@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use super::flags::PlanArgs;
 use crate::domain::CommitSha;
 use crate::git::Mirror;
+use crate::view;
 
 /// The two commits that are compared, and notes about them.
 pub(super) struct Revisions {
@@ -23,6 +24,9 @@ const BASES: [&str; 5] = [
     "refs/heads/main",
     "refs/heads/master",
 ];
+
+/// How many uncommitted files are listed.
+const MOST_FILES: usize = 10;
 
 /// A reference as people write it.
 fn short(reference: &str) -> &str {
@@ -64,7 +68,7 @@ pub(super) fn revisions(args: &PlanArgs, mirror: &Mirror) -> anyhow::Result<Revi
     {
         notes.push(format!(
             "the plan includes uncommitted changes: {}",
-            shortened(&files)
+            view::first_of(MOST_FILES, files.iter())
         ));
         head = commit;
     }
@@ -83,16 +87,4 @@ pub(super) fn working_copy(mirror: &Mirror) -> anyhow::Result<CommitSha> {
         .context("this repository has no commit yet: make the first one by `git commit`")?;
     let changed = mirror.working_copy(&head)?;
     Ok(changed.map_or(head, |(commit, _)| commit))
-}
-
-/// Ten of the files, and how many more there are.
-fn shortened(files: &[String]) -> String {
-    let listed: Vec<_> = files.iter().take(10).map(String::as_str).collect();
-    let more = files.len().saturating_sub(listed.len());
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    format!("{}{more}", listed.join(", "))
 }

@@ -1,5 +1,6 @@
 //! What windlass did, as a sentence: for the log, Kubernetes Events, notifications and the page.
 
+use super::markdown::first_of;
 use super::preview::{action_word, counted};
 use crate::domain::activity::{Reverted, RevertedField, State, Subject, What};
 use crate::domain::health::{Health, SyncState};
@@ -53,18 +54,13 @@ pub fn activity(what: &What) -> String {
 }
 
 fn applied(revision: &str, objects: &[(Action, ResourceKey)]) -> String {
-    let named: Vec<_> = objects
+    let named = objects
         .iter()
-        .take(MOST_NAMED)
-        .map(|(action, key)| format!("{key} {}", action_word(action)))
-        .collect();
-    let more = objects.len().saturating_sub(MOST_NAMED);
-    let more = (more > 0).then(|| format!(" and {more} more"));
+        .map(|(action, key)| format!("{key} {}", action_word(action)));
     format!(
-        "applied {} of {revision}: {}{}",
+        "applied {} of {revision}: {}",
         counted(objects.len(), "object"),
-        named.join(", "),
-        more.unwrap_or_default()
+        first_of(MOST_NAMED, named)
     )
 }
 

@@ -3,16 +3,19 @@
 
 use super::MOST_BYTES;
 
+/// The first of many, and how many more there are.
+pub fn first_of(most: usize, all: impl ExactSizeIterator<Item: ToString>) -> String {
+    let more = all.len().saturating_sub(most);
+    let shown: Vec<_> = all.take(most).map(|one| one.to_string()).collect();
+    match more {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// Some names, the first twenty of many.
 pub fn listed(names: &[String]) -> String {
-    const MOST: usize = 20;
-    let more = names.len().saturating_sub(MOST);
-    let shown: Vec<_> = names.iter().take(MOST).map(|name| code(name)).collect();
-    if more > 0 {
-        format!("{} and {more} more", shown.join(", "))
-    } else {
-        shown.join(", ")
-    }
+    first_of(20, names.iter().map(|name| code(name)))
 }
 
 /// Text in a code span: whatever is in it, it stays in it. A pipe would end a table's cell.
@@ -149,6 +152,14 @@ pub(super) fn bounded(body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_of_many_are_named_and_the_others_counted() {
+        let of = |most| first_of(most, ["a", "b", "c"].iter());
+        assert_eq!(of(3), "a, b, c");
+        assert_eq!(of(2), "a, b and 1 more");
+        assert_eq!(first_of(2, [""; 0].iter()), "");
+    }
 
     #[test]
     fn code_of_prose_is_code_and_the_rest_is_dead() {

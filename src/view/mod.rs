@@ -47,7 +47,7 @@ pub use drift::{drift, drift_of};
 pub use external::{reconciler_object, refused_request, waits};
 pub use failure::{People, failed_of, failing_name, failure};
 pub use listing::{applications, initialized};
-pub use markdown::{code, listed, quoted};
+pub use markdown::{code, first_of, listed, quoted};
 pub use markers::{outcome_of, reply_of, sticky_body, sticky_of, tampered, tampered_of};
 pub use moving::{Imported, imported};
 pub use notes::{

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::markdown::first_of;
 use super::terminal::terminal;
 use crate::domain::catalog::{Differs, FILE, LeftOut, Reconciler, Stays};
 use crate::domain::pull_request::Preview;
@@ -81,11 +82,6 @@ fn different(moves: &[&Imported]) -> String {
         }
     }
     let line = |(differs, titles): (Differs, Vec<&str>)| {
-        let some: Vec<_> = titles.iter().take(MOST_NAMED).copied().collect();
-        let more = match titles.len() - some.len() {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
         let what = match differs {
             Differs::SyncsByItself => {
                 "it syncs by itself (`windlass pause` keeps an application as it is)".into()
@@ -102,7 +98,7 @@ fn different(moves: &[&Imported]) -> String {
                 )
             }
         };
-        format!("  {what}: {}{more}\n", some.join(", "))
+        format!("  {what}: {}\n", first_of(MOST_NAMED, titles.iter()))
     };
     let lines: String = found.into_iter().map(line).collect();
     match lines.is_empty() {

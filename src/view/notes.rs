@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::markdown::{code, listed};
+use super::markdown::{code, first_of, listed};
 use crate::domain::applying::NotAutomatic;
 use crate::domain::catalog::Destination;
 use crate::domain::manifest::ResourceKey;
@@ -117,20 +117,10 @@ pub fn former_chart(directory: &str) -> String {
 
 /// Keys that are repeated in a mapping, each with its place.
 pub fn repeated(keys: &[String]) -> String {
-    let some: Vec<_> = keys
-        .iter()
-        .take(MOST_KEYS)
-        .map(|key| format!("`{}`", key.replace('`', "")))
-        .collect();
-    let more = keys.len() - some.len();
-    let more = if more == 0 {
-        String::new()
-    } else {
-        format!(" and {more} more")
-    };
+    let keys = keys.iter().map(|key| format!("`{}`", key.replace('`', "")));
     format!(
-        "A key stands twice in one mapping, and the last value counts, as with kubectl: {}{more}.",
-        some.join(", ")
+        "A key stands twice in one mapping, and the last value counts, as with kubectl: {}.",
+        first_of(MOST_KEYS, keys)
     )
 }
 
@@ -145,18 +135,13 @@ pub fn unruled(kinds: &[String]) -> String {
 /// Changed files that no application reads. `stages`: the directories that would be applications, and
 /// the stages that `windlass.yaml` does not have.
 pub fn unread(files: &[&str], stages: &BTreeMap<&str, String>) -> String {
-    let some = files.iter().take(MOST_FILES).copied().collect::<Vec<_>>();
-    let more = match files.len() - some.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     let missing = stages
         .iter()
         .next()
         .map(|(directory, stage)| format!(" ({directory}: windlass.yaml has no stage `{stage}`)"));
     format!(
-        "no application reads {}{more}{}",
-        some.join(", "),
+        "no application reads {}{}",
+        first_of(MOST_FILES, files.iter()),
         missing.unwrap_or_default()
     )
 }

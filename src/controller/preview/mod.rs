@@ -160,7 +160,7 @@ pub async fn application(
             shows_live,
             ..environment.scope(&key, from, &owner)?
         };
-        let former = rendered.settled(&former).await?.base.manifests;
+        let former = rendered.settled_base(&former).await?.manifests;
         let note = moves((&scope, from), &mut settled, former).await?;
         preview.notes.push(note);
     } else if !shows_live {

@@ -155,9 +155,14 @@ impl Rendered {
         names.collect()
     }
 
+    /// The base alone, as it is for this scope.
+    pub async fn settled_base(&self, scope: &AppScope<'_>) -> Result<NormalizedSide> {
+        settled_side(scope, &self.base, self.declared.0.as_ref()).await
+    }
+
     pub async fn settled(&self, scope: &AppScope<'_>) -> Result<Normalized> {
         Ok(Normalized {
-            base: settled_side(scope, &self.base, self.declared.0.as_ref()).await?,
+            base: self.settled_base(scope).await?,
             head: settled_side(scope, &self.head, self.declared.1.as_ref()).await?,
             synced: match &self.synced {
                 Some(synced) => {

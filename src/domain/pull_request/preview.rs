@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ImageChange;
 use crate::domain::catalog::PolicyChange;
-use crate::domain::plan::{self, Plan};
+use crate::domain::plan::{self, Change, Plan};
 use crate::domain::{CommitSha, Name, TargetKey};
 
 /// What a pull request would do to the live clusters.
@@ -75,6 +75,15 @@ pub struct ApplicationPreview {
     pub leaves: bool,
     /// Further notes, such as withheld prunes.
     pub notes: Vec<String>,
+}
+
+impl ApplicationPreview {
+    /// What the next sync does for other reasons, but for marks.
+    pub fn pending(&self) -> impl Iterator<Item = &Change> {
+        let plans = [&self.waiting, &self.drift].into_iter();
+        let changes = plans.flat_map(Plan::effective);
+        changes.filter(|change| !change.is_marks_only())
+    }
 }
 
 impl Preview {

@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::header::{ACCEPT, COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use moka::Expiry;
 use moka::sync::Cache;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -43,6 +44,23 @@ pub const BACK: &str = "/signed-in";
 const SESSION_COOKIE: &str = "windlass-session";
 const STATE_COOKIE: &str = "windlass-sign-in";
 
+/// How long what somebody may see counts.
+struct Rights;
+
+impl Expiry<String, Arc<Person>> for Rights {
+    fn expire_after_create(
+        &self,
+        _: &String,
+        person: &Arc<Person>,
+        _: std::time::Instant,
+    ) -> Option<Duration> {
+        Some(match person.is_certain {
+            true => RIGHTS,
+            false => READ_AGAIN,
+        })
+    }
+}
+
 /// The people who are signed in.
 pub struct Sessions {
     sign_in: SignIn,
@@ -71,7 +89,7 @@ impl Sessions {
                 .build(),
             people: moka::future::Cache::builder()
                 .max_capacity(MOST_SESSIONS)
-                .time_to_live(RIGHTS)
+                .expire_after(Rights)
                 .build(),
             lookups: Semaphore::new(AT_ONCE),
         })
@@ -115,10 +133,6 @@ impl Sessions {
     /// What somebody may see, as GitHub said in the last minutes. However often it is asked, GitHub
     /// is asked once.
     async fn person(&self, ctx: &Writer, login: &str) -> Arc<Person> {
-        let known = self.people.get(login).await;
-        if known.is_some_and(|known| !known.is_certain && known.read.elapsed() > READ_AGAIN) {
-            self.people.invalidate(login).await;
-        }
         let read = async { Arc::new(Person::read(ctx, login).await) };
         self.people.get_with(login.to_string(), read).await
     }

@@ -8,8 +8,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use crate::controller::Writer;
 use crate::domain::activity::Subject;
 use crate::domain::command::Permission;
@@ -34,7 +32,6 @@ pub struct Person {
     sees_all: bool,
     /// None of GitHub's answers is missing.
     pub(super) is_certain: bool,
-    pub(super) read: Instant,
 }
 
 impl Viewer {
@@ -89,7 +86,6 @@ impl Person {
             sees_all: !sees.is_empty() && sees.len() == all.len(),
             sees,
             is_certain,
-            read: Instant::now(),
         }
     }
 }
@@ -114,7 +110,6 @@ mod tests {
             sees: BTreeSet::from([theirs.clone()]),
             sees_all: false,
             is_certain: true,
-            read: Instant::now(),
         }));
         let pull = |repo: &RepoName| {
             Subject::PullRequest(PullRequestKey {

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::super::markdown::code;
+use super::super::markdown::{code, first_of};
 use super::holders::{drift_lines, holders};
 use super::title::action_word;
 use crate::domain::plan::{Change, Notes};
@@ -77,11 +77,5 @@ fn spans(paths: &[String]) -> String {
 
 /// The first eight paths of many.
 fn some_paths(paths: &[String]) -> String {
-    const MOST: usize = 8;
-    let shown = spans(&paths[..paths.len().min(MOST)]);
-    if paths.len() > MOST {
-        format!("{shown} and {} more", paths.len() - MOST)
-    } else {
-        shown
-    }
+    first_of(8, paths.iter().map(|path| code(path)))
 }

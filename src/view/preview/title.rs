@@ -71,11 +71,7 @@ pub(super) fn verdict_line(preview: &Preview) -> String {
 /// A preview without effect: the cluster may be about to change for other reasons.
 fn stays(preview: &Preview) -> String {
     let apps = preview.applications.iter();
-    let pending = |plan: &Plan| plan.effective().filter(|one| !one.is_marks_only()).count();
-    let others: usize = apps
-        .map(|app| pending(&app.waiting) + pending(&app.drift))
-        .sum();
-    match others {
+    match apps.flat_map(ApplicationPreview::pending).count() {
         0 => "the cluster stays as it is".into(),
         count => format!(
             "{} by the next sync, for other reasons",

@@ -4,7 +4,7 @@
 use serde_json::json;
 use windlass::sandbox::example::PROJECTS;
 
-use super::external::{define, define_argo_cd, kubectl};
+use super::external::{define, kubectl, world_of_argo_cd};
 use crate::support::lab::{deployment, has, has_not};
 use crate::support::{Setup, World};
 
@@ -216,12 +216,7 @@ fn application(argo: &str, namespace: &str, name: &str, source: &str) -> String 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_argo_cd_applications_declare_is_previewed_as_argo_cd_renders_it() {
-    let world = World::asleep(Setup::default()).await;
-    let (namespace, argo) = (world.namespace("lab-staging"), world.namespace("argocd"));
-    define_argo_cd(&world);
-    for name in [&namespace, &argo] {
-        world.kubectl(&["create", "namespace", name]);
-    }
+    let (world, namespace, argo) = world_of_argo_cd().await;
     let chart = |color: &str| {
         let values = format!("{{color: {color}}}");
         let source = format!(

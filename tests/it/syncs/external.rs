@@ -111,6 +111,17 @@ pub fn define(world: &World, group: &str, version: &str, kind: &str, plural: &st
     ]);
 }
 
+/// A world that knows Argo CD's Applications; the namespaces of an application and of Argo CD.
+pub async fn world_of_argo_cd() -> (World, String, String) {
+    let world = World::asleep(Setup::default()).await;
+    let (namespace, argo) = (world.namespace("lab-staging"), world.namespace("argocd"));
+    define_argo_cd(&world);
+    for name in [&namespace, &argo] {
+        world.kubectl(&["create", "namespace", name]);
+    }
+    (world, namespace, argo)
+}
+
 /// Argo CD's Application, without its controller.
 pub fn define_argo_cd(world: &World) {
     define(

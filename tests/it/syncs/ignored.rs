@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::external::{define_argo_cd, kubectl};
+use super::external::{kubectl, world_of_argo_cd};
+use crate::support::World;
 use crate::support::lab::{deployment, has, has_not};
-use crate::support::{Setup, World};
 
 /// An Application that ignores replicas, synced by Argo CD (played here); somebody scaled the
 /// Deployment to four.
@@ -17,12 +17,7 @@ struct Scaled {
 
 impl Scaled {
     async fn new() -> Self {
-        let world = World::asleep(Setup::default()).await;
-        let (namespace, own) = (world.namespace("lab-staging"), world.namespace("argocd"));
-        define_argo_cd(&world);
-        for name in [&namespace, &own] {
-            world.kubectl(&["create", "namespace", name]);
-        }
+        let (world, namespace, own) = world_of_argo_cd().await;
         let mark = format!(
             "metadata: {{name: lab, namespace: {namespace}, annotations: {{argocd.argoproj.io/tracking-id: \"lab-staging:apps/Deployment:{namespace}/lab\"}}}}"
         );

@@ -1,19 +1,14 @@
 //! An Argo CD Application and where it takes its files from: several sources, and what becomes of it
 //! if its object goes, or names another place.
 
-use super::external::define_argo_cd;
+use super::external::world_of_argo_cd;
 use crate::support::lab::{CONFIG, has, has_not};
-use crate::support::{Setup, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_sources_of_an_application_are_rendered_as_one() {
-    let world = World::asleep(Setup::default()).await;
-    let (namespace, argo) = (world.namespace("lab-staging"), world.namespace("argocd"));
-    define_argo_cd(&world);
+    let (world, namespace, argo) = world_of_argo_cd().await;
     let other = world.namespace("lab-production");
-    for name in [&namespace, &argo, &other] {
-        world.kubectl(&["create", "namespace", name]);
-    }
+    world.kubectl(&["create", "namespace", &other]);
     let declared = format!(
         "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: web, namespace: {argo}, finalizers: [resources-finalizer.argocd.argoproj.io]}}\nspec:\n  project: default\n  destination: {{server: 'https://kubernetes.default.svc', namespace: {namespace}}}\n  sources:\n    - {{repoURL: https://github.com/acme/config, ref: values}}\n    - {{repoURL: https://github.com/acme/config, path: charts/web, helm: {{valueFiles: ['$values/environments/prod.yaml']}}}}\n    - {{repoURL: https://github.com/acme/config.git, path: extras}}\n    - {{repoURL: https://github.com/acme/config, path: overlay, kustomize: {{namePrefix: live-}}}}\n"
     );
@@ -123,12 +118,7 @@ async fn several_sources_of_an_application_are_rendered_as_one() {
 /// The stage of an application is a label of its object.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_whose_object_names_another_stage_is_said_to_be_another_one() {
-    let world = World::asleep(Setup::default()).await;
-    let (namespace, argo) = (world.namespace("lab-staging"), world.namespace("argocd"));
-    define_argo_cd(&world);
-    for name in [&namespace, &argo] {
-        world.kubectl(&["create", "namespace", name]);
-    }
+    let (world, namespace, argo) = world_of_argo_cd().await;
     let declared = |labels: &str| {
         format!(
             "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: web, namespace: {argo}, labels: {{{labels}}}}}\nspec:\n  project: default\n  destination: {{server: 'https://kubernetes.default.svc', namespace: {namespace}}}\n  source: {{repoURL: https://github.com/acme/config, path: web}}\n"

@@ -126,15 +126,22 @@ pub struct Targets {
 }
 
 impl Targets {
+    /// All of them; and whether each is gone.
+    pub fn all(&self) -> impl Iterator<Item = (&Target, bool)> {
+        let found = self.found.iter().map(|target| (target, false));
+        found.chain(self.gone.iter().map(|target| (target, true)))
+    }
+
     /// Why an application is none of windlass's any more, though the object that declares it is
     /// there. `leaves`: the configuration no longer has it.
     pub fn forgotten(
         &self,
-        target: &Target,
+        (target, is_gone): (&Target, bool),
         after: &Source<'_>,
         leaves: bool,
     ) -> anyhow::Result<Option<Forgotten>> {
-        let Some(declared) = &target.declared else {
+        let declared = target.declared.as_ref().filter(|_| leaves || is_gone);
+        let Some(declared) = declared else {
             return Ok(None);
         };
         if after.objects()?.object(&declared.written).is_none() {
@@ -142,9 +149,6 @@ impl Targets {
         }
         if leaves {
             return Ok(Some(Forgotten::Unlisted));
-        }
-        if self.found.iter().any(|found| found.is_same(target)) {
-            return Ok(None);
         }
         let is_of_it = |found: &&Target| {
             let other = found.declared.as_ref();

@@ -172,17 +172,17 @@ fn compared(
             return Ok(diff);
         }
     };
-    diff.total = targets.found.len() + targets.gone.len();
+    diff.total = targets.all().count();
     let changed_files: BTreeSet<&String> = changed.files.iter().collect();
     let mut managed: BTreeSet<&String> = BTreeSet::new();
     let proposed = proposed.map_or(&[][..], |proposed| proposed.targets.as_slice());
-    for target in targets.found.iter().chain(&targets.gone) {
+    for (target, is_gone) in targets.all() {
         let same = |other: &&Target| other.is_same(target);
         let known = configured.targets.iter().find(same);
         let leaves = !diff.changes.reconfigured.is_empty()
             && known.is_some()
             && !proposed.iter().any(|other| same(&other));
-        let forgotten = targets.forgotten(target, after, leaves)?;
+        let forgotten = targets.forgotten((target, is_gone), after, leaves)?;
         // The proposed configuration no longer has this application.
         let read = (!leaves && forgotten.is_none()).then_some(after);
         let place = target.render_source();

@@ -92,20 +92,15 @@ impl Contents {
     }
 
     /// The same with what only another tree holds.
-    pub fn over(mut self, under: Self) -> Self {
+    pub fn over(self, mut under: Self) -> Self {
         let is_missing = |file: &String| !self.files.contains(file);
-        let manifests = under.manifests.into_iter();
-        let kustomizations = under.kustomizations.into_iter();
-        let kustomizations: Vec<_> = kustomizations
-            .filter(|(directory, _)| !self.kustomizations.contains_key(directory))
-            .collect();
-        let manifests: Vec<_> = manifests.filter(|(file, _)| is_missing(file)).collect();
-        let others: Vec<_> = under.others.into_iter().filter(is_missing).collect();
-        self.kustomizations.extend(kustomizations);
-        self.manifests.extend(manifests);
-        self.others.extend(others);
-        self.files.extend(under.files);
-        self
+        under.manifests.retain(|file, _| is_missing(file));
+        under.others.retain(is_missing);
+        under.kustomizations.extend(self.kustomizations);
+        under.manifests.extend(self.manifests);
+        under.others.extend(self.others);
+        under.files.extend(self.files);
+        under
     }
 
     fn tree(&self) -> Tree {
